@@ -23,7 +23,7 @@ from mkdocs.exceptions import PluginError
 MARKER = "<!-- glossary -->"
 LANGUAGES = ("en", "zh")
 SKIPPED_TAGS = frozenset(
-    "a abbr button code dt figcaption h1 h2 h3 h4 h5 h6 kbd label math pre script style "
+    "a abbr button cite code dt figcaption h1 h2 h3 h4 h5 h6 kbd label math pre script style "
     "summary svg textarea".split()
 )
 SKIPPED_CLASSES = frozenset("admonition-title arithmatex highlight katex mermaid".split())
