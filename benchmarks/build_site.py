@@ -42,7 +42,7 @@ def plain_config(language: str, extensions: list[Any], folder: Path) -> dict[str
 
 def our_extensions() -> list[Any]:
     """The Markdown extensions of mkdocs.yml, without fences that need code of ours."""
-    with open(ROOT / "mkdocs.yml", encoding="utf-8") as file:
+    with (ROOT / "mkdocs.yml").open(encoding="utf-8") as file:
         listed = yaml_load(file).get("markdown_extensions", [])
     pairs = (
         [(e, None) if isinstance(e, str) else next(iter(e.items())) for e in listed]
@@ -108,7 +108,9 @@ def main() -> None:
         for _ in range(arguments.runs):
             for kind, (commands, place) in builds.items():
                 seconds[kind].append(timed(commands, place))
-        pages = {kind: _pages(folder / where) for kind, where in (("ours", "ours"), ("plain", "site"))}
+        pages = {
+            kind: _pages(folder / where) for kind, where in (("ours", "ours"), ("plain", "site"))
+        }
 
     print(f"{'build':8}{'pages':>7}{'median s':>10}{'min':>8}{'max':>8}")
     for kind, values in seconds.items():

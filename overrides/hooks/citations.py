@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-import xml.etree.ElementTree as etree
+import xml.etree.ElementTree as ET
 from collections import defaultdict
 from dataclasses import dataclass, field
 from html import escape
@@ -70,10 +70,7 @@ class Work:
     def label(self, words: Words) -> str:
         """The author–year label, without brackets."""
         names = self.surnames
-        if len(names) > 2:
-            who = names[0] + words.others
-        else:
-            who = words.pair.join(names)
+        who = names[0] + words.others if len(names) > 2 else words.pair.join(names)
         return f"{who}{words.comma}{self.year}{self.suffix}"
 
     def entry_html(self, words: Words) -> str:
@@ -179,12 +176,12 @@ _state = _State()
 
 
 class _CitationProcessor(InlineProcessor):
-    def handleMatch(  # type: ignore[override]  # the name is Markdown's
+    def handleMatch(  # type: ignore[override]  # noqa: N802
         self, m: re.Match[str], data: str
-    ) -> tuple[etree.Element, int, int]:
+    ) -> tuple[ET.Element, int, int]:
         words, page = _state.words, _state.page
         where = page.file.src_uri if page else "?"
-        root = etree.Element("span", {"class": "citation"})
+        root = ET.Element("span", {"class": "citation"})
         root.text = words.open
         for item in re.split(r"[;；]", m[1]):
             parsed = ITEM.fullmatch(item.strip())
@@ -198,7 +195,7 @@ class _CitationProcessor(InlineProcessor):
                 keys.append(key)
             if len(root):
                 root[-1].tail = words.semicolon
-            link = etree.SubElement(root, "a", href=self._href(key), title=work.title)
+            link = ET.SubElement(root, "a", href=self._href(key), title=work.title)
             link.text = work.label(words) + (words.comma + locator if locator else "")
         root[-1].tail = words.close
         return root, m.start(0), m.end(0)
@@ -214,7 +211,7 @@ class _CitationProcessor(InlineProcessor):
 
 
 class _CitationExtension(Extension):
-    def extendMarkdown(self, md: Markdown) -> None:
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         # After code (190) and escapes (180), before links (170 and less).
         md.inlinePatterns.register(_CitationProcessor(CITATION, md), "citation", 175)
 

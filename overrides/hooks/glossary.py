@@ -23,11 +23,49 @@ from mkdocs.exceptions import PluginError
 MARKER = "<!-- glossary -->"
 LANGUAGES = ("en", "zh")
 SKIPPED_TAGS = frozenset(
-    "a abbr button cite code dt figcaption h1 h2 h3 h4 h5 h6 kbd label math pre script style "
-    "summary svg textarea".split()
+    {
+        "a",
+        "abbr",
+        "button",
+        "cite",
+        "code",
+        "dt",
+        "figcaption",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "kbd",
+        "label",
+        "math",
+        "pre",
+        "script",
+        "style",
+        "summary",
+        "svg",
+        "textarea",
+    }
 )
-SKIPPED_CLASSES = frozenset("admonition-title arithmatex highlight katex mermaid".split())
-VOID_TAGS = frozenset("area base br col embed hr img input link meta source track wbr".split())
+SKIPPED_CLASSES = frozenset({"admonition-title", "arithmatex", "highlight", "katex", "mermaid"})
+VOID_TAGS = frozenset(
+    {
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "source",
+        "track",
+        "wbr",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -85,9 +123,7 @@ def parse(entries: Any, source: str = "glossary.yml") -> list[Term]:
         if abbr is not None and not _is_text(abbr):
             faults.append(f"{where}: abbr must be text, got {abbr!r}")
             abbr = None
-        terms.append(
-            Term(entry["id"], {k: entry[k] for k in LANGUAGES}, definition, abbr, forms)
-        )
+        terms.append(Term(entry["id"], {k: entry[k] for k in LANGUAGES}, definition, abbr, forms))
     faults += _duplicates(terms)
     if faults:
         raise PluginError(f"{source}:\n  " + "\n  ".join(faults))

@@ -1,0 +1,58 @@
+# make help lists the targets. PYTHON chooses the interpreter that .venv is made with.
+PYTHON ?= python3
+BIN := .venv/bin
+export NO_MKDOCS_2_WARNING = 1
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+serve: .venv/site.stamp ## show the book at http://127.0.0.1:8000, anew after each change
+	$(BIN)/mkdocs serve
+
+build: .venv/site.stamp ## write the book to site/, strictly
+	$(BIN)/mkdocs build --strict
+
+test: .venv/all.stamp chromium ## run every check of the book
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+outputs: .venv/all.stamp chromium ## write outputs, figures and diagrams anew
+	$(BIN)/python -m pytest --update-outputs docs README.md README.zh.md llmbook
+	$(BIN)/python overrides/hooks/diagrams.py
+
+bench: .venv/all.stamp ## run the speed comparisons
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+constraints: ## renew constraints.txt from the newest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install -e ".[test]"
+	sed '/^[^#]/d' constraints.txt > .venv/constraints.txt
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' >> .venv/constraints.txt
+	cp .venv/constraints.txt constraints.txt
+
+clean: ## remove all that was made here, .venv included
+	rm -rf .venv .cache site build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+# What the site needs, and no more: building it runs none of the code, so it takes no torch.
+.venv/site.stamp: pyproject.toml constraints.txt | .venv/bin/pip
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["site"], sep="\n")' > .venv/site.txt
+	$(BIN)/pip install -r .venv/site.txt -c constraints.txt
+	@touch $@
+
+.venv/all.stamp: pyproject.toml constraints.txt | .venv/bin/pip
+	$(BIN)/pip install -e ".[test]" -c constraints.txt
+	@touch $@ .venv/site.stamp
+
+# A browser for the tests and the diagrams: the system's, or else playwright's own.
+chromium: .venv/all.stamp
+	@command -v $${CHROMIUM:-chromium} || command -v chromium-browser || command -v google-chrome \
+		|| $(BIN)/playwright install chromium
+
+.PHONY: help serve build test outputs bench constraints clean chromium

@@ -1,0 +1,42 @@
+"""Loads the plugin that runs the blocks of the book, and builds the site once for all tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT / "tests" / "site"))
+
+from site_harness import Site, serve  # noqa: E402
+
+pytest_plugins = ["tests.docs.plugin"]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The site, built strictly into a temporary folder and served while the tests run.
+
+    With SITE_DIR set, that built site is served and nothing is built: for work on the tests.
+    """
+    folder = Path(os.environ.get("SITE_DIR") or tmp_path_factory.mktemp("site"))
+    server = serve(folder)
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    if "SITE_DIR" not in os.environ:
+        build = subprocess.run(
+            [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+            cwd=ROOT,
+            env=os.environ | {"SITE_URL": url, "NO_MKDOCS_2_WARNING": "1"},
+            capture_output=True,
+            text=True,
+        )
+        if build.returncode:
+            pytest.fail(f"mkdocs build --strict failed:\n{build.stdout}{build.stderr}", False)
+    yield Site(folder, url)
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,58 @@
+"""Formulas, drawn by KaTeX while the site is built, so that a page needs no script for them.
+
+The Markdown extension arithmatex marks each formula; this hook replaces it by KaTeX's HTML with
+MathML beside it for screen readers. It does so after the search has read the page, so that the
+search holds plain TeX. A formula that KaTeX does not understand stops the build.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache, lru_cache
+from html import unescape
+from typing import Any
+
+import quickjs
+from assets import KATEX
+from mkdocs.exceptions import PluginError
+
+MARK = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
+
+
+@cache
+def _engine() -> Any:
+    context = quickjs.Context()
+    context.eval(KATEX.read("/katex.min.js").decode())
+    context.eval(
+        "function draw(tex, displayMode) { return katex.renderToString(tex, {displayMode,"
+        ' output: "htmlAndMathml", throwOnError: true, strict: "error"}) }'
+    )
+    return context
+
+
+@lru_cache(maxsize=None)
+def draw(tex: str, display: bool) -> str:
+    """HTML and MathML of one formula.
+
+    Raises:
+        quickjs.JSException: If KaTeX does not understand it.
+    """
+    call = f"JSON.stringify(draw({json.dumps(tex)}, {json.dumps(display)}))"
+    return str(json.loads(_engine().eval(call)))
+
+
+def on_post_page(output: str, *, page: Any, config: Any) -> str:
+    """Replace the marked formulas of a page."""
+
+    def replace(match: re.Match[str]) -> str:
+        tag, marked = match[1], unescape(match[2]).strip()
+        tex = marked[2:-2].strip()  # without \( \) or \[ \]
+        try:
+            drawn = draw(tex, tag == "div")
+        except quickjs.JSException as error:
+            message = str(error).splitlines()[0]
+            raise PluginError(f"{page.file.src_path}: formula {tex!r}: {message}") from None
+        return f'<{tag} class="arithmatex">{drawn}</{tag}>'
+
+    return MARK.sub(replace, output)

@@ -1,0 +1,187 @@
+"""The promise as a pytest plugin: collect every block, run it alone, compare what it shows.
+
+Built on pytest-markdown-docs, through its own hooks; what that package does not do (indented
+fences, output, figures, a fresh process, docstrings at any depth) is done here.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import doctest
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_markdown_docs import plugin as markdown_docs
+from pytest_markdown_docs._runners import DefaultRunner, register_runner
+from pytest_markdown_docs.definitions import FenceTestDefinition
+
+from tests.docs import fresh, svg
+from tests.docs.blocks import OUTPUT_INFO, Fence, Parser, fences
+
+RAN: Counter[str] = Counter()  # path from the root -> blocks that ran and passed
+FIGURES: dict[tuple[str, str], str] = {}  # (language, file name) -> page that makes it
+AUDIT: dict[str, str] = {}  # language -> what the counting audit found
+_config: pytest.Config | None = None
+
+
+class BlockError(AssertionError):
+    """A block that does not do what its page says."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-outputs",
+        action="store_true",
+        help="write outputs and figures into the pages instead of comparing them",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _config
+    _config = config
+    config.addinivalue_line("markers", "last: runs after all others")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_markdown_docs_markdown_it() -> Parser:
+    """Find fences the way the site finds them."""
+    return Parser()
+
+
+@register_runner(default=True)
+class Runner(DefaultRunner):
+    """Runs a block in a fresh process and compares what it prints and draws."""
+
+    def runtest(
+        self, test: FenceTestDefinition, args: dict[str, Any], *, asyncio_runner: Any = None
+    ) -> None:
+        assert _config is not None
+        path = Path(test.source_path)
+        text = path.read_text(encoding="utf-8")
+        fence = _locate(text, test)
+        result = fresh.run(test.source, str(path))
+        where = f"{path.relative_to(_config.rootpath)}:{fence.start + 1}"
+        if result.error:
+            raise BlockError(f"{where}: the block failed\n{result.error}")
+        if _config.getoption("update_outputs"):
+            _write_output(path, text, fence, result.stdout)
+        else:
+            _compare_output(where, fence, result.stdout)
+        _check_figures(where, path, text, result.figures)
+        RAN[path.relative_to(_config.rootpath).as_posix()] += 1
+
+    def repr_failure(
+        self,
+        test: FenceTestDefinition,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        style: Any = None,
+    ) -> str:
+        if isinstance(excinfo.value, BlockError):
+            return str(excinfo.value)
+        return str(excinfo.getrepr(style="short"))
+
+
+def _locate(text: str, test: FenceTestDefinition) -> Fence:
+    """The fence of a test, told by its line: lines may shift while outputs are written."""
+    blocks = [f for f in fences(text) if f.is_python]
+    source = test.source.lstrip("\n")
+    same = [f for f in blocks if f.content.lstrip("\n") == source]
+    return min(same, key=lambda f: abs(f.start + 1 - test.start_line))
+
+
+def _compare_output(where: str, fence: Fence, printed: str) -> None:
+    expected = fence.output.content if fence.output else ""
+    printed = "\n".join(line.rstrip() for line in printed.splitlines())
+    expected = "\n".join(line.rstrip() for line in expected.splitlines())
+    if doctest.OutputChecker().check_output(expected + "\n", printed + "\n", doctest.ELLIPSIS):
+        return
+    lines = difflib.unified_diff(
+        expected.splitlines(), printed.splitlines(), "the page", "the block", lineterm=""
+    )
+    raise BlockError(f"{where}: the output differs from the page\n" + "\n".join(lines))
+
+
+def _write_output(path: Path, text: str, fence: Fence, printed: str) -> None:
+    old = fence.output.content if fence.output else ""
+    if doctest.OutputChecker().check_output(old, printed, doctest.ELLIPSIS):
+        return
+    lines = text.split("\n")
+    shown = [line.rstrip() for line in printed.rstrip("\n").split("\n")] if printed else []
+    block = ["", f"``` {OUTPUT_INFO}", *shown, "```"] if shown else []
+    new = [fence.indent + line if line else fence.indent.rstrip() for line in block]
+    end = fence.output.end if fence.output else fence.end
+    _write(path, "\n".join([*lines[: fence.end], *new, *lines[end:]]))
+
+
+def _check_figures(where: str, path: Path, text: str, figures: dict[str, str]) -> None:
+    assert _config is not None
+    if figures and path.suffix != ".md":
+        raise BlockError(f"{where}: a docstring's example may not leave figures behind")
+    for name, drawn in figures.items():
+        language = path.relative_to(_config.rootpath / "docs").parts[0]
+        kept = _config.rootpath / "docs" / "assets" / "figures" / language / name
+        if f"assets/figures/{name})" not in text:
+            raise BlockError(f"{where}: {name} is drawn, but the page does not show it")
+        other = FIGURES.setdefault((language, name), where)
+        if other != where:
+            raise BlockError(f"{where}: {name} is drawn at {other} too")
+        old = kept.read_text(encoding="utf-8") if kept.exists() else None
+        message = svg.difference(old, drawn) if old else "not there yet"
+        if message and _config.getoption("update_outputs"):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _write(kept, drawn)
+        elif message:
+            shown = kept.relative_to(_config.rootpath)
+            raise BlockError(f"{where}: {shown} is not what the block draws: {message}")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+class Docstrings(pytest.File):
+    """The examples in the docstrings of a module, of classes, methods and properties alike."""
+
+    def collect(self) -> Any:
+        """Read the source, so that each docstring is found once and nothing is imported."""
+        if not self.path.is_relative_to(self.config.rootpath / "llmbook"):
+            return
+        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        for node in (node for node in ast.walk(tree) if isinstance(node, kinds)):
+            first = node.body[0] if node.body else None
+            if ast.get_docstring(node) is None or not isinstance(first, ast.Expr):
+                continue
+            constant = first.value
+            assert isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+            for fence in fences(constant.value):
+                if fence.is_python:
+                    line = constant.lineno + fence.start
+                    source = "\n" * line + fence.content
+                    definition = FenceTestDefinition(
+                        source, [], line, source_path=self.path, runner_name=None
+                    )
+                    name = getattr(node, "name", "module")
+                    yield markdown_docs.MarkdownInlinePythonItem.from_parent(
+                        self, name=f"{name}[line:{line}]", test_definition=definition
+                    )
+
+
+# The package's own reader of docstrings skips indented examples and properties, and imports
+# whatever it reads; it looks its class up by this name.
+markdown_docs.MarkdownDocstringCodeModule = Docstrings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Audit last: it compares what ran with what the site shows."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for language, line in AUDIT.items():
+        terminalreporter.write_line(f"audit of the built site, {language}: {line}")

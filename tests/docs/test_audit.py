@@ -1,0 +1,70 @@
+"""The counting audit: every Python block that the built site shows is one that ran.
+
+Last of all tests, since it counts what the others ran.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+
+from tests.docs.blocks import fences
+from tests.docs.plugin import AUDIT, RAN
+
+ROOT = Path(__file__).parents[2]
+KINDS = {"text", "bash", "powershell", "toml", "yaml", "markdown", "bibtex"}
+
+
+def shown(html: str) -> tuple[int, list[str]]:
+    """Number of Python blocks on a built page, and what else there is that should not be."""
+    soup = BeautifulSoup(html, "lxml")
+    article = soup.find("article")
+    assert isinstance(article, Tag)
+    for part in article.select(".doc-signature, details.mkdocstrings-source"):
+        part.decompose()  # the signature and the source of an object are no examples
+    count, strange = 0, []
+    for block in article.find_all("pre"):
+        box = block.find_parent("div", class_="highlight")
+        classes = box.get_attribute_list("class") if box else []
+        kind = next((c.removeprefix("language-") for c in classes if c.startswith("language-")), "")
+        if kind == "python":
+            count += 1
+        elif kind not in KINDS or (kind == "text" and "output" not in classes):
+            strange.append(f"{kind or 'unmarked'}: {block.get_text()[:60]!r}")
+    return count, strange
+
+
+def sources(page: Path) -> list[Path]:
+    """The files whose blocks a page shows: itself, and the modules that it documents."""
+    modules = re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [page, *(ROOT / (module.replace(".", "/") + ".py") for module in modules)]
+
+
+@pytest.mark.last
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_blocks_built_are_blocks_run(site, language):
+    built_in_all = ran_in_all = 0
+    faults = []
+    folder = ROOT / "docs" / language
+    for page in sorted(folder.rglob("*.md")):
+        uri = page.relative_to(folder).with_suffix("")
+        address = uri.parent if uri.name == "index" else uri
+        html = (site.folder / language / address / "index.html").read_text(encoding="utf-8")
+        built, strange = shown(html)
+        ran = sum(RAN[source.relative_to(ROOT).as_posix()] for source in sources(page))
+        written = len([f for f in fences(page.read_text(encoding="utf-8")) if f.is_python])
+        if built != ran:
+            faults.append(f"{uri}: {built} blocks shown, {ran} ran and passed, {written} written")
+        faults += [f"{uri}: a block of another kind, {text}" for text in strange]
+        built_in_all, ran_in_all = built_in_all + built, ran_in_all + ran
+    notest = sum(
+        "notest" in fence.info
+        for page in folder.rglob("*.md")
+        for fence in fences(page.read_text(encoding="utf-8"))
+    )
+    AUDIT[language] = f"{built_in_all} built = {ran_in_all} run, {notest} notest"
+    assert not faults, "run the whole suite, the audit counts what it ran:\n" + "\n".join(faults)
+    assert built_in_all == ran_in_all and notest == 0 and built_in_all > 0
