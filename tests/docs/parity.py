@@ -89,16 +89,32 @@ def code_difference(zh: str, en: str) -> str | None:
     except SyntaxError as error:
         return f"not Python: {error}"
     for node, other in zip(ast.walk(ours), ast.walk(theirs), strict=False):
-        if isinstance(node, ast.Constant) and isinstance(other, ast.Constant):
-            words = isinstance(node.value, str) and isinstance(other.value, str)
-            if words and CJK.search(node.value):
-                node.value = other.value = ""
-            elif words and not node.value.strip(" ：:，,。.、；") and not other.value.strip(" :,.;"):
-                node.value = other.value = ""  # punctuation between the parts of an f-string
+        if isinstance(node, ast.JoinedStr) and isinstance(other, ast.JoinedStr):
+            if any(_is_chinese(part) for part in node.values):
+                # The words around the values are the language's own, the values are not.
+                node.values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
+                other.values = [v for v in other.values if isinstance(v, ast.FormattedValue)]
+        elif isinstance(node, ast.Constant) and isinstance(other, ast.Constant):
+            if isinstance(node.value, str) and isinstance(other.value, str):
+                if _is_chinese(node) or _bare(node.value) == _bare(other.value):
+                    node.value = other.value = ""
     if ast.dump(ours) == ast.dump(theirs):
         return None
     before, after = ast.unparse(ours).splitlines(), ast.unparse(theirs).splitlines()
     return _first(before, after)
+
+
+def _is_chinese(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and bool(CJK.search(node.value))
+    )
+
+
+def _bare(text: str) -> str:
+    """A string without the blanks and the punctuation that differ between the languages."""
+    return re.sub(r"[\s:,.;：，。；（）()]", "", text)
 
 
 def _of(text: str, language: str) -> list[Fence]:

@@ -33,7 +33,7 @@ def _compare(old: etree.Element, new: etree.Element, where: str) -> str | None:
     if tag in ("text", "tspan"):
         before, after = "".join(old.itertext()), "".join(new.itertext())
         return None if before == after else f"{where}: text {before!r} became {after!r}"
-    names = old.keys() | new.keys()
+    names = {*old.keys(), *new.keys()}
     for name in sorted(names - {"id", "clip-path"}):
         before, after = old.get(name, ""), new.get(name, "")
         if name == HREF and before.startswith("data:image"):

@@ -47,11 +47,12 @@ def test_terms_are_translated_one_way(page):
 
 @pytest.mark.parametrize("page", [*pages(ROOT)], ids=name)
 def test_form(page):
-    faults = form_faults(page.read_text(encoding="utf-8"))
+    # Only the site has a use for anchors: a README is read where they show as text.
+    faults = form_faults(page.read_text(encoding="utf-8"), anchors=page.parent != ROOT)
     assert not faults, f"{name(page)}:\n" + "\n".join(faults)
 
 
-def form_faults(text: str) -> list[str]:
+def form_faults(text: str, *, anchors: bool = True) -> list[str]:
     """Everything on a page that would let a block go unrun or a section go unlinked."""
     try:
         blocks = fences(text)
@@ -72,7 +73,7 @@ def form_faults(text: str) -> list[str]:
     if "<pre" in body:
         found.append("raw <pre> on the page")
     for match in parity.HEADING.finditer(body):
-        if not match[2]:
+        if anchors and not match[2]:
             found.append(f"a heading without an anchor: {match[0]!r}")
     return found
 
