@@ -233,17 +233,18 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     metadata = {"Date": None, "Creator": None} if kind == "svg" else None
     # A fixed salt: the names of clip paths must not change from one run to the next.
     style = _style() | {"svg.fonttype": "none", "svg.hashsalt": "llmbook"}
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
     os.close(handle)
+    temporary = Path(name)
     try:
         with mpl.rc_context(style), warnings.catch_warnings():
             if kind == "svg":  # the reader's font draws the text; ours need not hold it
                 warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(temporary, format=kind, metadata=metadata, transparent=kind == "svg")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return path
 
 

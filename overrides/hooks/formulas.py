@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, lru_cache
+from functools import cache
 from html import unescape
 from typing import Any
 
@@ -31,7 +31,7 @@ def _engine() -> Any:
     return context
 
 
-@lru_cache(maxsize=None)
+@cache
 def draw(tex: str, display: bool) -> str:
     """HTML and MathML of one formula.
 

@@ -109,7 +109,7 @@ def parse(entries: Any, source: str = "glossary.yml") -> list[Term]:
         if missing:
             faults.append(f"{where}: missing or not text: {', '.join(missing)}")
             continue
-        unknown = set(entry) - {"id", "en", "zh", "abbr", "forms", "avoid", "definition"}
+        unknown = set(entry) - {"id", "en", "zh", "abbr", "forms", "avoid", "lint", "definition"}
         if unknown:
             faults.append(f"{where}: unknown field: {', '.join(sorted(map(str, unknown)))}")
         forms = entry.get("forms") or {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 OPEN = re.compile(r"^(?P<indent>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ ]*(?P<info>[^`]*)$")
@@ -75,7 +76,7 @@ def fences(text: str) -> list[Fence]:
         content = "".join(line + "\n" for line in body)
         found.append(Fence(match["info"].strip(), indent, content, i, close + 1))
         i = close + 1
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         between = lines[before.end : after.start]
         if before.is_python and after.is_output and not any(line.strip() for line in between):
             before.output = after

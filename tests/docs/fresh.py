@@ -57,6 +57,7 @@ def run(source: str, filename: str) -> Result:
         try:
             result = receiver.recv() if receiver.poll(TIMEOUT) else None
         except EOFError:
+            process.join()
             result = Result(error=f"the process ended with exit code {process.exitcode}")
         if result is None:
             process.kill()
@@ -104,9 +105,9 @@ def _no_network() -> None:
     """Refuse what would leave this machine."""
 
     def refuse(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "socket.connect" and isinstance(address := arguments[1], tuple):
-            if not str(address[0]).startswith(("127.", "::1", "localhost")):
-                raise PermissionError(f"a block may not connect to {address}")
+        address = arguments[1] if event == "socket.connect" else None
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise PermissionError(f"a block may not connect to {address}")
         if event == "socket.getaddrinfo" and arguments[0] not in (None, "localhost", "127.0.0.1"):
             raise PermissionError(f"a block may not look up {arguments[0]!r}")
 

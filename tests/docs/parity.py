@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from typing import TypeGuard
 
 from tests.docs.blocks import Fence, fences
 
@@ -75,7 +76,9 @@ def faults(zh: str, en: str) -> list[str]:
     blocks = zip(_of(zh, "python"), _of(en, "python"), strict=False)
     for ours_, theirs_ in blocks:
         if message := code_difference(ours_.content, theirs_.content):
-            found.append(f"code differs at lines {ours_.start + 1} (zh), {theirs_.start + 1}: {message}")
+            found.append(
+                f"code differs at lines {ours_.start + 1} (zh), {theirs_.start + 1}: {message}"
+            )
     for ours_, theirs_ in zip(_of(zh, "mermaid"), _of(en, "mermaid"), strict=False):
         if _structure(ours_.content) != _structure(theirs_.content):
             found.append(f"diagrams differ at lines {ours_.start + 1} (zh), {theirs_.start + 1}")
@@ -94,22 +97,24 @@ def code_difference(zh: str, en: str) -> str | None:
                 # The words around the values are the language's own, the values are not.
                 node.values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
                 other.values = [v for v in other.values if isinstance(v, ast.FormattedValue)]
-        elif isinstance(node, ast.Constant) and isinstance(other, ast.Constant):
-            if isinstance(node.value, str) and isinstance(other.value, str):
-                if _is_chinese(node) or _bare(node.value) == _bare(other.value):
-                    node.value = other.value = ""
+        elif (
+            _is_string(node)
+            and _is_string(other)
+            and (_is_chinese(node) or _bare(node.value) == _bare(other.value))
+        ):
+            node.value = other.value = ""
     if ast.dump(ours) == ast.dump(theirs):
         return None
     before, after = ast.unparse(ours).splitlines(), ast.unparse(theirs).splitlines()
     return _first(before, after)
 
 
-def _is_chinese(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and bool(CJK.search(node.value))
-    )
+def _is_string(node: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_chinese(node: ast.AST) -> bool:
+    return _is_string(node) and bool(CJK.search(node.value))
 
 
 def _bare(text: str) -> str:
@@ -142,7 +147,10 @@ def _citations(text: str) -> list[str]:
 
 
 def _admonitions(text: str) -> list[str]:
-    return [f"{m[1]} {m[2]}" if m[1] != "===" else "===" for m in ADMONITION.finditer(without_code(text))]
+    return [
+        f"{m[1]} {m[2]}" if m[1] != "===" else "==="
+        for m in ADMONITION.finditer(without_code(text))
+    ]
 
 
 def _languages(text: str) -> list[str]:

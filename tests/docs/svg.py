@@ -1,7 +1,8 @@
 """Compares two SVG figures by what they show.
 
 The data must agree: the elements, their styles, the numbers of every path, the pixels of every
-image, and what every text says. Where a text stands is left out, since that depends on the fonts of the machine.
+image, and what every text says. Where a text stands is left out, since that depends on the
+fonts of the machine.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-import xml.etree.ElementTree as etree
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -21,10 +22,10 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 
 def difference(old: str, new: str) -> str | None:
     """The first thing in which two figures differ, or None."""
-    return _compare(etree.fromstring(old), etree.fromstring(new), "svg")
+    return _compare(ElementTree.fromstring(old), ElementTree.fromstring(new), "svg")
 
 
-def _compare(old: etree.Element, new: etree.Element, where: str) -> str | None:
+def _compare(old: ElementTree.Element, new: ElementTree.Element, where: str) -> str | None:
     tag = old.tag.rpartition("}")[2]
     if old.tag != new.tag:
         return f"{where}: element {old.tag} became {new.tag}"

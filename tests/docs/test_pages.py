@@ -62,10 +62,14 @@ def form_faults(text: str, *, anchors: bool = True) -> list[str]:
     for fence in blocks:
         where = f"line {fence.start + 1}"
         if fence.language not in ALLOWED:
-            found.append(f"{where}: a fence of kind {fence.info!r}, expected one of {sorted(ALLOWED)}")
+            found.append(
+                f"{where}: a fence of kind {fence.info!r}, expected one of {sorted(ALLOWED)}"
+            )
         if fence.is_python and fence.info != "python":
             found.append(f"{where}: {fence.info!r} has options, expected plain python")
-        if fence.is_python and not re.search(r"^\s*(from|import) llmbook\b", fence.content, re.MULTILINE):
+        if fence.is_python and not re.search(
+            r"^\s*(from|import) llmbook\b", fence.content, re.MULTILINE
+        ):
             found.append(f"{where}: the block does not import llmbook")
         if fence.language == "text" and not any(b.output is fence for b in blocks):
             found.append(f"{where}: an output that is not directly under a Python block")
@@ -81,7 +85,9 @@ def form_faults(text: str, *, anchors: bool = True) -> list[str]:
 def test_every_public_name_is_used_on_a_page():
     import importlib
 
-    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "en").rglob("*.md"))
+    text = "".join(
+        page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "en").rglob("*.md")
+    )
     for module in ("attention", "positions", "plots"):
         for public in importlib.import_module(f"llmbook.{module}").__all__:
             assert re.search(rf"\b{public}\b", text), f"llmbook.{module}.{public} is on no page"
@@ -89,7 +95,9 @@ def test_every_public_name_is_used_on_a_page():
 
 def test_every_figure_is_shown():
     for language in ("zh", "en"):
-        text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs" / language).rglob("*.md"))
+        text = "".join(
+            p.read_text(encoding="utf-8") for p in (ROOT / "docs" / language).rglob("*.md")
+        )
         shown = set(re.findall(r"assets/figures/([\w-]+\.svg)\)", text))
         kept = {path.name for path in (ROOT / "docs/assets/figures" / language).glob("*.svg")}
         assert kept == shown

@@ -60,7 +60,7 @@ def test_rotary_keeps_lengths_and_leaves_position_0(seed, half):
 def test_alibi_slopes_are_distinct_and_between_0_and_1(num_heads):
     slopes = alibi_slopes(num_heads)
     assert slopes.shape == (num_heads,)
-    assert ((0 < slopes) & (slopes < 1)).all() and len(set(slopes.tolist())) == num_heads
+    assert ((slopes > 0) & (slopes < 1)).all() and len(set(slopes.tolist())) == num_heads
 
 
 def test_alibi_works_as_a_mask():
