@@ -7,6 +7,7 @@ downloaded once with pip, checked against their hash, and kept in `.cache/`.
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     if "lang" not in config.extra:
         return files
     style = KATEX.read("/katex.min.css").decode()
+    # Every browser of today reads woff2; the older forms of the fonts are left out.
+    style = re.sub(r',url\([^)]*\.(?:woff|ttf)\) format\("[a-z]+"\)', "", style)
     files.append(File.generated(config, "assets/styles/katex.min.css", content=style))
     for name in KATEX.names("/fonts/", ".woff2"):
         uri = f"assets/styles/fonts/{Path(name).name}"

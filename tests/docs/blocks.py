@@ -6,14 +6,18 @@ does. So the fences are found line by line, the way the site's own extension fin
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 OPEN = re.compile(r"^(?P<indent>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ ]*(?P<info>[^`]*)$")
 OUTPUT_INFO = "{.text .output}"
+LANGUAGES = {
+    "python", "text", "bash", "console", "powershell", "toml", "yaml", "markdown", "bibtex",
+    "mermaid",
+}  # fmt: skip
 
 
 @dataclass
@@ -69,18 +73,26 @@ def fences(text: str) -> list[Fence]:
             i += 1
             continue
         indent, ticks = match["indent"], match["ticks"]
-        close = next((j for j in range(i + 1, len(lines)) if lines[j].strip() == ticks), None)
+        close = next((j for j in range(i + 1, len(lines)) if _closes(lines[j], ticks)), None)
         if close is None:
             raise ValueError(f"line {i + 1}: the fence {ticks}{match['info']} is never closed")
-        body = [line.removeprefix(indent) for line in lines[i + 1 : close]]
-        content = "".join(line + "\n" for line in body)
+        content = "".join(_dedent(line, indent) + "\n" for line in lines[i + 1 : close])
         found.append(Fence(match["info"].strip(), indent, content, i, close + 1))
         i = close + 1
-    for before, after in pairwise(found):
+    for before, after in zip(found, found[1:], strict=False):
         between = lines[before.end : after.start]
-        if before.is_python and after.is_output and not any(line.strip() for line in between):
+        if before.is_python and after.is_output and not any(line.strip(" \t>") for line in between):
             before.output = after
     return found
+
+
+def _closes(line: str, ticks: str) -> bool:
+    return line.strip(" \t>") == ticks
+
+
+def _dedent(line: str, indent: str) -> str:
+    # An empty line of a quotation is a lone ">", without the blank that ends the indentation.
+    return "" if line.rstrip() == indent.rstrip() else line.removeprefix(indent)
 
 
 class Parser:
@@ -96,3 +108,16 @@ def pages(root: Path) -> Iterator[Path]:
     for language in ("zh", "en"):
         yield from sorted((root / "docs" / language).rglob("*.md"))
     yield from (root / name for name in ("README.md", "README.zh.md") if (root / name).exists())
+
+
+def docstrings(source: str) -> Iterator[tuple[str, str, int]]:
+    """Name, text and first line of every docstring of a module, read without importing it."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, kinds) or ast.get_docstring(node) is None:
+            continue
+        expression = node.body[0]
+        assert isinstance(expression, ast.Expr) and isinstance(expression.value, ast.Constant)
+        text = expression.value.value
+        assert isinstance(text, str)
+        yield getattr(node, "name", "module"), text, expression.value.lineno

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import linecache
 import multiprocessing
 import os
 import random
 import sys
+import time
 import traceback
 import types
 import warnings
@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 TIMEOUT = 120  # seconds: a guard against a block that hangs, not a measure of speed
+LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Result:
     """What a block did."""
 
     stdout: str = ""
+    stderr: str = ""  # warnings, mostly
     error: str = ""  # the traceback, empty if there was none
     figures: dict[str, str] = field(default_factory=dict)  # name of the file -> SVG
 
@@ -38,40 +40,54 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def run(source: str, filename: str) -> Result:
+def run(source: str, filename: str, timeout: float = TIMEOUT) -> Result:
     """Run ``source`` in a process and a folder of its own.
 
     Args:
         source: The code; blank lines in front of it make line numbers those of the page.
         filename: What a traceback names.
+        timeout: Seconds after which the process is ended.
 
     Returns:
         What it printed, the error if it failed, and the figures it left behind.
     """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
-    with TemporaryDirectory() as folder:
-        process = context.Process(target=_work, args=(source, filename, folder, sender))
+    with TemporaryDirectory() as parent:
+        folder, streams = Path(parent, "empty"), Path(parent, "streams")
+        folder.mkdir()
+        streams.mkdir()
+        arguments = (source, filename, str(folder), str(streams), sender)
+        process = context.Process(target=_work, args=arguments)
         process.start()
         sender.close()
+        result, deadline = Result(), time.monotonic() + timeout
         try:
-            result = receiver.recv() if receiver.poll(TIMEOUT) else None
+            if receiver.poll(timeout):
+                result.error = receiver.recv()
         except EOFError:
             process.join()
-            result = Result(error=f"the process ended with exit code {process.exitcode}")
-        if result is None:
+            result.error = f"the process ended with exit code {process.exitcode}"
+        # A thread that it left running keeps a process alive after its last line.
+        process.join(max(1.0, deadline - time.monotonic()))
+        if process.is_alive():
             process.kill()
-            result = Result(error=f"still running after {TIMEOUT} s")
-        process.join()
-        for path in sorted(Path(folder).glob("*.svg")):
+            process.join()
+            result.error = f"still running after {timeout} s"
+        for name in ("stdout", "stderr"):
+            if (path := streams / name).exists():
+                setattr(result, name, path.read_text(encoding="utf-8", errors="replace"))
+        for path in sorted(folder.glob("*.svg")):
             result.figures[path.name] = path.read_text(encoding="utf-8")
     return result
 
 
-def _work(source: str, filename: str, folder: str, sender: Connection) -> None:
+def _work(source: str, filename: str, folder: str, streams: str, sender: Connection) -> None:
     os.chdir(folder)
     os.environ.update(MPLBACKEND="Agg", HF_HUB_OFFLINE="1")
     _scramble()
+    _redirect(1, "stdout", Path(streams))
+    _redirect(2, "stderr", Path(streams))
     _no_network()
     warnings.simplefilter("default")
     # In sys.modules under its name: dataclasses look their module up there.
@@ -79,22 +95,33 @@ def _work(source: str, filename: str, folder: str, sender: Connection) -> None:
     sys.modules["__main__"] = module
     lines = source.splitlines(keepends=True)
     linecache.cache[filename] = (len(source), None, lines, filename)
-    printed, error = io.StringIO(), ""
+    error = ""
     try:
-        with contextlib.redirect_stdout(printed):
-            exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+        exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
     except BaseException as exception:  # SystemExit and KeyboardInterrupt are failures too
         own = exception.with_traceback(exception.__traceback__ and exception.__traceback__.tb_next)
         error = "".join(traceback.format_exception(own))
-    sender.send(Result(printed.getvalue(), error))
+    sys.stdout.flush()
+    sender.send(error)
     sender.close()
+
+
+def _redirect(descriptor: int, name: str, streams: Path) -> None:
+    """Send a stream to a file, that of C code and of child processes with it."""
+    with (streams / name).open("wb") as file:
+        os.dup2(file.fileno(), descriptor)
+    raw = os.fdopen(descriptor, "wb", buffering=0, closefd=False)
+    stream = io.TextIOWrapper(raw, encoding="utf-8", newline="\n", write_through=True)
+    setattr(sys, name, stream)
 
 
 def _scramble() -> None:
     """Leave every generator in a state that nobody can rely on."""
+    import matplotlib as mpl
     import numpy as np
     import torch
 
+    mpl.use("Agg")  # the variable comes too late for a matplotlib that is loaded already
     seed = int.from_bytes(os.urandom(4), "little")
     random.seed(seed)
     np.random.seed(seed)
@@ -105,10 +132,12 @@ def _no_network() -> None:
     """Refuse what would leave this machine."""
 
     def refuse(event: str, arguments: tuple[object, ...]) -> None:
-        address = arguments[1] if event == "socket.connect" else None
-        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
-            raise PermissionError(f"a block may not connect to {address}")
-        if event == "socket.getaddrinfo" and arguments[0] not in (None, "localhost", "127.0.0.1"):
-            raise PermissionError(f"a block may not look up {arguments[0]!r}")
+        if event in ("socket.connect", "socket.sendto"):
+            address = arguments[1]
+            if isinstance(address, tuple) and address[0] not in LOCAL:
+                raise PermissionError(f"a block may not connect to {address}")
+        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+            if arguments[0] not in (None, *LOCAL):
+                raise PermissionError(f"a block may not look up {arguments[0]!r}")
 
     sys.addaudithook(refuse)

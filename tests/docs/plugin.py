@@ -6,9 +6,10 @@ fences, output, figures, a fresh process, docstrings at any depth) is done here.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import doctest
+import re
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,21 @@ from pytest_markdown_docs._runners import DefaultRunner, register_runner
 from pytest_markdown_docs.definitions import FenceTestDefinition
 
 from tests.docs import fresh, svg
-from tests.docs.blocks import OUTPUT_INFO, Fence, Parser, fences
+from tests.docs.blocks import OUTPUT_INFO, Fence, Parser, docstrings, fences
 
 RAN: Counter[str] = Counter()  # path from the root -> blocks that ran and passed
 FIGURES: dict[tuple[str, str], str] = {}  # (language, file name) -> page that makes it
 AUDIT: dict[str, str] = {}  # language -> what the counting audit found
+EXACTLY = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1 | doctest.DONT_ACCEPT_BLANKLINE
 _config: pytest.Config | None = None
 
 
 class BlockError(AssertionError):
     """A block that does not do what its page says."""
+
+
+class BlockWarning(UserWarning):
+    """What a block writes to the error stream, where its reader sees it and its page does not."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,9 +69,11 @@ class Runner(DefaultRunner):
         text = path.read_text(encoding="utf-8")
         fence = _locate(text, test)
         result = fresh.run(test.source, str(path))
-        where = f"{path.relative_to(_config.rootpath)}:{fence.start + 1}"
+        where = f"{path.relative_to(_config.rootpath).as_posix()}:{fence.start + 1}"
         if result.error:
-            raise BlockError(f"{where}: the block failed\n{result.error}")
+            raise BlockError(f"{where}: the block failed\n{result.error}{result.stderr}")
+        if result.stderr.strip():
+            warnings.warn(f"{where}: {result.stderr.strip()}", BlockWarning, stacklevel=1)
         if _config.getoption("update_outputs"):
             _write_output(path, text, fence, result.stdout)
         else:
@@ -89,28 +97,49 @@ def _locate(text: str, test: FenceTestDefinition) -> Fence:
     blocks = [f for f in fences(text) if f.is_python]
     source = test.source.lstrip("\n")
     same = [f for f in blocks if f.content.lstrip("\n") == source]
+    if not same:
+        name, line = Path(test.source_path).name, test.start_line
+        raise BlockError(
+            f"{name}:{line}: the source does not hold this block as it is run; "
+            'a docstring with backslashes must be raw, r"""…"""'
+        )
     return min(same, key=lambda f: abs(f.start + 1 - test.start_line))
 
 
+def _visible(text: str) -> list[str]:
+    """The lines of an output, without the blanks at their ends that no reader sees."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n").splitlines()
+
+
+def _agree(fence: Fence, printed: str) -> bool:
+    """Whether a block prints what stands under it, and nothing where nothing does."""
+    if fence.output is None or not _visible(printed):
+        return fence.output is None and not _visible(printed)
+    expected, got = ("\n".join(_visible(s)) + "\n" for s in (fence.output.content, printed))
+    return doctest.OutputChecker().check_output(expected, got, EXACTLY)
+
+
 def _compare_output(where: str, fence: Fence, printed: str) -> None:
-    expected = fence.output.content if fence.output else ""
-    printed = "\n".join(line.rstrip() for line in printed.splitlines())
-    expected = "\n".join(line.rstrip() for line in expected.splitlines())
-    if doctest.OutputChecker().check_output(expected + "\n", printed + "\n", doctest.ELLIPSIS):
+    if _agree(fence, printed):
         return
-    lines = difflib.unified_diff(
-        expected.splitlines(), printed.splitlines(), "the page", "the block", lineterm=""
+    expected = fence.output.content if fence.output else ""
+    lines = [*difflib.unified_diff(
+        _visible(expected), _visible(printed), "the page", "the block", lineterm=""
+    )]  # fmt: skip
+    none = "(the block prints nothing; no output belongs under it)"
+    raise BlockError(
+        f"{where}: the output differs from the page\n" + ("\n".join(lines) or none)
     )
-    raise BlockError(f"{where}: the output differs from the page\n" + "\n".join(lines))
 
 
 def _write_output(path: Path, text: str, fence: Fence, printed: str) -> None:
-    old = fence.output.content if fence.output else ""
-    if doctest.OutputChecker().check_output(old, printed, doctest.ELLIPSIS):
+    if _agree(fence, printed):
         return
     lines = text.split("\n")
-    shown = [line.rstrip() for line in printed.rstrip("\n").split("\n")] if printed else []
-    block = ["", f"``` {OUTPUT_INFO}", *shown, "```"] if shown else []
+    shown = _visible(printed)
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    block = ["", f"{ticks} {OUTPUT_INFO}", *shown, ticks] if shown else []
     new = [fence.indent + line if line else fence.indent.rstrip() for line in block]
     end = fence.output.end if fence.output else fence.end
     _write(path, "\n".join([*lines[: fence.end], *new, *lines[end:]]))
@@ -118,8 +147,8 @@ def _write_output(path: Path, text: str, fence: Fence, printed: str) -> None:
 
 def _check_figures(where: str, path: Path, text: str, figures: dict[str, str]) -> None:
     assert _config is not None
-    if figures and path.suffix != ".md":
-        raise BlockError(f"{where}: a docstring's example may not leave figures behind")
+    if figures and not path.is_relative_to(_config.rootpath / "docs"):
+        raise BlockError(f"{where}: {sorted(figures)} drawn, but only pages of docs show figures")
     for name, drawn in figures.items():
         language = path.relative_to(_config.rootpath / "docs").parts[0]
         kept = _config.rootpath / "docs" / "assets" / "figures" / language / name
@@ -140,7 +169,7 @@ def _check_figures(where: str, path: Path, text: str, figures: dict[str, str]) -
 
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
     temporary.replace(path)
 
 
@@ -151,22 +180,14 @@ class Docstrings(pytest.File):
         """Read the source, so that each docstring is found once and nothing is imported."""
         if not self.path.is_relative_to(self.config.rootpath / "llmbook"):
             return
-        tree = ast.parse(self.path.read_text(encoding="utf-8"))
-        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        for node in (node for node in ast.walk(tree) if isinstance(node, kinds)):
-            first = node.body[0] if node.body else None
-            if ast.get_docstring(node) is None or not isinstance(first, ast.Expr):
-                continue
-            constant = first.value
-            assert isinstance(constant, ast.Constant) and isinstance(constant.value, str)
-            for fence in fences(constant.value):
+        for name, text, first in docstrings(self.path.read_text(encoding="utf-8")):
+            for fence in fences(text):
                 if fence.is_python:
-                    line = constant.lineno + fence.start
+                    line = first + fence.start
                     source = "\n" * line + fence.content
                     definition = FenceTestDefinition(
                         source, [], line, source_path=self.path, runner_name=None
                     )
-                    name = getattr(node, "name", "module")
                     yield markdown_docs.MarkdownInlinePythonItem.from_parent(
                         self, name=f"{name}[line:{line}]", test_definition=definition
                     )
