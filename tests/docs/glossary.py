@@ -15,55 +15,66 @@ def faults(terms: list[Term], zh: str, en: str) -> list[str]:
     """Every term of two pages that is not rendered as the glossary has it."""
     found = [*_avoided(terms, zh, "zh"), *_avoided(terms, en, "en"), *_first_uses(terms, zh)]
     ours, theirs = sections(zh), sections(en)
-    for anchor in ours.keys() & theirs.keys():
+    for anchor in [key for key in ours if key in theirs]:
         chinese, english = _plain(ours[anchor]), _plain(theirs[anchor])
         for term in terms:
             if term.get("lint") is False:
                 continue
-            count = _count_english(term, english)
-            if count and not _has_chinese(term, chinese):
+            if _occurs(terms, term, "en", english) and not _rendered(term, "zh", chinese):
                 found.append(f"#{anchor}: {term['en']!r} in English, no {term['zh']!r} in Chinese")
+            if _occurs(terms, term, "zh", chinese) and not _rendered(term, "en", english):
+                found.append(f"#{anchor}: {term['zh']!r} in Chinese, no {term['en']!r} in English")
     return found
 
 
 def _avoided(terms: list[Term], text: str, language: str) -> list[str]:
-    prose = without_code(text)
+    prose = "".join(sections(text).values())
     return [
         f"{language}: {wrong!r} stands for {term[language]!r}"
         for term in terms
-        for wrong in term.get("avoid", {}).get(language, ())
-        if (wrong in prose if language == "zh" else re.search(rf"\b{re.escape(wrong)}\b", prose))
+        for wrong in (term.get("avoid") or {}).get(language) or ()
+        if re.search(_pattern(wrong, language), prose, re.IGNORECASE)
     ]
 
 
 def _first_uses(terms: list[Term], zh: str) -> list[str]:
-    names = {form.lower(): term for term in terms for form in _english(term)}
+    names = {form.lower(): term for term in terms for form in _forms(term, "en")}
     return [
         f"zh: {chinese!r}({english}) should be {names[english.lower()]['zh']!r}"
         for chinese, english in FIRST_USE.findall(without_code(zh))
-        if english.lower() in names and chinese not in _chinese(names[english.lower()])
+        if english.lower() in names and chinese not in _forms(names[english.lower()], "zh")
     ]
 
 
 def _plain(text: str) -> str:
-    return text.replace("*", "")
+    return re.sub(r"\s+", " ", text.replace("*", ""))
 
 
-def _english(term: Term) -> list[str]:
-    forms = [term["en"], *term.get("forms", {}).get("en", ())]
-    return [*forms, term["abbr"]] if term.get("abbr") else forms
+def _forms(term: Term, language: str) -> list[str]:
+    forms = [term[language], *((term.get("forms") or {}).get(language) or ())]
+    return [*forms, term["abbr"]] if language == "en" and term.get("abbr") else forms
 
 
-def _chinese(term: Term) -> list[str]:
-    return [term["zh"], *term.get("forms", {}).get("zh", ())]
+def _pattern(form: str, language: str) -> str:
+    # An English word stands alone, also in a Chinese sentence; a Chinese one has no blanks around.
+    if language == "zh" and not form.isascii():
+        return re.escape(form)
+    return rf"(?<![A-Za-z0-9_-]){re.escape(form)}s?(?![A-Za-z0-9_-])"
 
 
-def _count_english(term: Term, text: str) -> int:
-    forms = "|".join(re.escape(form) for form in _english(term))
-    return len(re.findall(rf"(?<![\w-])(?:{forms})s?(?![\w-])", text, re.IGNORECASE))
+def _occurs(terms: list[Term], term: Term, language: str, text: str) -> bool:
+    """Whether a text uses a term by itself, not as a part of a longer term."""
+    forms = _forms(term, language)
+    for other in terms:
+        if other is term:
+            continue
+        for longer in _forms(other, language):
+            if any(form.lower() in longer.lower() and form != longer for form in forms):
+                text = re.sub(_pattern(longer, language), " · ", text, flags=re.IGNORECASE)
+    return any(re.search(_pattern(form, language), text, re.IGNORECASE) for form in forms)
 
 
-def _has_chinese(term: Term, text: str) -> bool:
-    return any(form in text for form in _chinese(term)) or any(
-        re.search(rf"(?<![\w-]){re.escape(form)}", text, re.IGNORECASE) for form in _english(term)
-    )
+def _rendered(term: Term, language: str, text: str) -> bool:
+    """Whether a text has a term, if only as a part of a longer one, or in its English form."""
+    forms = {*_forms(term, language), *_forms(term, "en")}
+    return any(form.lower() in text.lower() for form in forms)

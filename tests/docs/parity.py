@@ -5,18 +5,23 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from typing import TypeGuard
+from typing import Any
 
 from tests.docs.blocks import Fence, fences
 
 CJK = re.compile(r"[\u4e00-\u9fff]")
+FULL_WIDTH = re.compile(r"[：，。；（）、？！“”]")
 HEADING = re.compile(r"^(#{1,6}) .*?(?:\{ ?#([\w-]+) ?\})?[ ]*$", re.MULTILINE)
-FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
+FORMULA = re.compile(r"\$\$(.+?)\$\$|\$((?:[^$\n]|\n(?![ \t]*\n))+?)\$", re.DOTALL)
 CITATION = re.compile(r"\[(@[^\]]+)\]")
 KEY = re.compile(r"@([\w:-]+)")
 LINK = re.compile(r"(!?)\[(?:[^\[\]]|\[[^\]]*\])*\](?:\(([^)\s]+)[^)]*\)|\[([\w.-]+)\])")
-ADMONITION = re.compile(r"^[ ]*(!!!|\?\?\?\+?|===|///) ?([\w-]*)", re.MULTILINE)
+FOOTNOTE = re.compile(r"\[\^[\w-]+\]:?")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+PARTS = re.compile(
+    r"(?P<indent>[ ]*)(?:(?P<box>(?:!!!|\?\?\?\+?|///) ?[\w-]*)|(?P<tab>===) |(?P<row>\|.*\|)$"
+    r"|(?P<item>[-*+]|\d+\.) |(?P<comment><!--.*-->)|(?P<formula>\$\$))"
+)
 
 
 def without_code(text: str) -> str:
@@ -47,7 +52,7 @@ def _words(text: str) -> str:
     text = FORMULA.sub(" ", text)
     text = re.sub(r"`[^`]*`", " ", text)
     text = re.sub(r"\{ ?#[\w-]+ ?\}", " ", text)
-    text = CITATION.sub(" ", text)
+    text = FOOTNOTE.sub(" ", CITATION.sub(" ", text))
     return re.sub(r"\]\([^)]*\)|\]\[[\w.-]+\]", "]", text)
 
 
@@ -56,11 +61,11 @@ def faults(zh: str, en: str) -> list[str]:
     found = []
     for name, part in (
         ("headings", _headings),
+        ("structures", _structure),
         ("formulas", _formulas),
         ("links", _links),
+        ("footnotes", lambda text: sorted(FOOTNOTE.findall(without_code(text)))),
         ("citations", _citations),
-        ("admonitions, tabs and captions", _admonitions),
-        ("fences", _languages),
     ):
         ours, theirs = part(zh), part(en)
         if ours != theirs:
@@ -73,15 +78,25 @@ def faults(zh: str, en: str) -> list[str]:
             if mine != yours:
                 only = f"zh {dict(mine - yours)}, en {dict(yours - mine)}"
                 found.append(f"#{anchor}: numbers differ: only in {only}")
-    blocks = zip(_of(zh, "python"), _of(en, "python"), strict=False)
-    for ours_, theirs_ in blocks:
-        if message := code_difference(ours_.content, theirs_.content):
-            found.append(
-                f"code differs at lines {ours_.start + 1} (zh), {theirs_.start + 1}: {message}"
-            )
-    for ours_, theirs_ in zip(_of(zh, "mermaid"), _of(en, "mermaid"), strict=False):
-        if _structure(ours_.content) != _structure(theirs_.content):
-            found.append(f"diagrams differ at lines {ours_.start + 1} (zh), {theirs_.start + 1}")
+    return found + block_faults(zh, en)
+
+
+def block_faults(zh: str, en: str) -> list[str]:
+    """Every way in which the fences of the two pages differ, other than in words."""
+    ours, theirs = fences(zh), fences(en)
+    if (kinds := [f.info for f in ours]) != (others := [f.info for f in theirs]):
+        return [f"fences differ: {_first(kinds, others)}"]
+    found = []
+    for one, other in zip(ours, theirs, strict=True):
+        where = f"lines {one.start + 1} (zh), {other.start + 1} (en)"
+        if one.is_python:
+            if message := code_difference(one.content, other.content):
+                found.append(f"code differs at {where}: {message}")
+        elif one.language == "mermaid":
+            if _diagram(one) != _diagram(other):
+                found.append(f"diagrams differ at {where}")
+        elif not one.is_output and _commands(one) != _commands(other):
+            found.append(f"fences differ at {where}: {_first(_commands(one), _commands(other))}")
     return found
 
 
@@ -91,43 +106,91 @@ def code_difference(zh: str, en: str) -> str | None:
         ours, theirs = ast.parse(zh), ast.parse(en)
     except SyntaxError as error:
         return f"not Python: {error}"
-    for node, other in zip(ast.walk(ours), ast.walk(theirs), strict=False):
-        if isinstance(node, ast.JoinedStr) and isinstance(other, ast.JoinedStr):
-            if any(_is_chinese(part) for part in node.values):
-                # The words around the values are the language's own, the values are not.
-                node.values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
-                other.values = [v for v in other.values if isinstance(v, ast.FormattedValue)]
-        elif (
-            _is_string(node)
-            and _is_string(other)
-            and (_is_chinese(node) or _bare(node.value) == _bare(other.value))
-        ):
-            node.value = other.value = ""
-    if ast.dump(ours) == ast.dump(theirs):
-        return None
-    before, after = ast.unparse(ours).splitlines(), ast.unparse(theirs).splitlines()
-    return _first(before, after)
+    return _differ(ours, theirs)
 
 
-def _is_string(node: ast.AST) -> TypeGuard[ast.Constant]:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _differ(zh: Any, en: Any) -> str | None:
+    """The first difference of two syntax trees, or of two lists or values in them."""
+    if isinstance(zh, list) and isinstance(en, list):
+        if len(zh) != len(en):
+            return f"{len(zh)} parts in zh, {len(en)} in en: {_code(zh)!r}, {_code(en)!r}"
+        return next((m for pair in zip(zh, en, strict=True) if (m := _differ(*pair))), None)
+    if type(zh) is not type(en) or not isinstance(zh, ast.AST):
+        return (
+            None if zh == en and type(zh) is type(en) else f"{_code(zh)} in zh, {_code(en)} in en"
+        )
+    if isinstance(zh, ast.JoinedStr):
+        # The words around the values are the language's own, the values are not.
+        words, others = _literal(zh), _literal(en)
+        if not _may_stand_for(words, others):
+            return f"{words!r} in zh, {others!r} in en"
+        return _differ(_values(zh), _values(en))
+    if isinstance(zh, ast.Constant) and isinstance(zh.value, str) and isinstance(en.value, str):
+        if _may_stand_for(zh.value, en.value):
+            return None
+    for name in zh._fields:
+        message = _differ(getattr(zh, name, None), getattr(en, name, None))
+        if message:
+            whole = isinstance(zh, (ast.stmt, ast.expr)) and " in zh, " not in message
+            return f"{_code(zh)} in zh, {_code(en)} in en" if whole else message
+    return None
 
 
-def _is_chinese(node: ast.AST) -> bool:
-    return _is_string(node) and bool(CJK.search(node.value))
+def _may_stand_for(zh: str, en: str) -> bool:
+    """Whether a string may be the other in Chinese: it has Chinese in it, and no other number."""
+    if zh.split() == en.split():  # blanks align columns, which differ in width
+        return True
+    if CJK.search(zh):
+        ours, theirs = Counter(NUMBER.findall(zh)), Counter(NUMBER.findall(en))
+        return not (ours - theirs and theirs - ours)  # one may say more, neither something else
+    return bool(FULL_WIDTH.search(zh)) and _bare(zh) == _bare(en)
+
+
+def _literal(node: ast.JoinedStr) -> str:
+    return " ".join(v.value for v in node.values if isinstance(v, ast.Constant))
+
+
+def _values(node: ast.JoinedStr) -> list[ast.expr]:
+    return [v for v in node.values if isinstance(v, ast.FormattedValue)]
 
 
 def _bare(text: str) -> str:
     """A string without the blanks and the punctuation that differ between the languages."""
-    return re.sub(r"[\s:,.;：，。；（）()]", "", text)
+    return re.sub(r"[\s:,.;?!\"：，。；（）()、？！“”]", "", text)
 
 
-def _of(text: str, language: str) -> list[Fence]:
-    return [fence for fence in fences(text) if fence.language == language]
+def _code(node: Any) -> str:
+    if isinstance(node, list):
+        return ", ".join(map(_code, node))
+    return ast.unparse(node) if isinstance(node, ast.AST) else repr(node)
 
 
 def _headings(text: str) -> list[tuple[int, str]]:
     return [(len(m[1]), m[2] or m[0]) for m in HEADING.finditer(without_code(text))]
+
+
+def _structure(text: str) -> list[str]:
+    """Everything on a page that is not a paragraph, in order, with its depth."""
+    fence_at = {fence.start: fence for fence in fences(text)}
+    found, paragraph, listing = [], False, False
+    for i, line in enumerate(without_code(text).split("\n")):
+        if not line.strip():
+            paragraph = listing = False
+        if fence := fence_at.get(i):
+            found.append(f"fence {fence.info} at depth {len(fence.indent) // 4}")
+        elif heading := HEADING.match(line):
+            found.append(f"heading {heading[2]}")
+        elif part := PARTS.match(line):
+            kind = part.lastgroup or ""
+            listing = listing or (kind == "item" and not paragraph)
+            if kind == "item" and not listing:
+                continue  # a line that happens to begin with a number
+            what = {"row": f"row of {line.count('|') - 1}", "item": "item"}.get(kind)
+            what = what or part[kind].strip()
+            found.append(f"{what} at depth {len(part['indent']) // 4}")
+        elif line.strip():
+            paragraph = True
+    return found
 
 
 def _formulas(text: str) -> list[str]:
@@ -142,28 +205,29 @@ def _links(text: str) -> list[tuple[str, str]]:
     return sorted((m[1], m[2] or m[3]) for m in LINK.finditer(body))
 
 
-def _citations(text: str) -> list[str]:
-    return sorted(k for m in CITATION.finditer(without_code(text)) for k in KEY.findall(m[1]))
-
-
-def _admonitions(text: str) -> list[str]:
-    return [
-        f"{m[1]} {m[2]}" if m[1] != "===" else "==="
-        for m in ADMONITION.finditer(without_code(text))
+def _citations(text: str) -> list[tuple[str, ...]]:
+    """Keys with the numbers of what is pointed at: Table 3 is 表 3, and neither is 表 4."""
+    parts = [
+        part for m in CITATION.finditer(without_code(text)) for part in re.split(r"[;；]", m[1])
     ]
+    return sorted(
+        (*KEY.findall(part), *NUMBER.findall(KEY.sub("", part))) for part in parts if "@" in part
+    )
 
 
-def _languages(text: str) -> list[str]:
-    return [fence.info for fence in fences(text)]
+def _commands(fence: Fence) -> list[str]:
+    """The lines of a fence that is not run, without comments and blanks."""
+    lines = (re.sub(r"(^|\s)#.*", "", line).rstrip() for line in fence.content.split("\n"))
+    return [line for line in lines if line and not CJK.search(line)]
 
 
-def _structure(diagram: str) -> str:
-    return re.sub(r'"[^"]*"|\|[^|]*\|', '""', diagram)
+def _diagram(fence: Fence) -> str:
+    return re.sub(r'"[^"]*"|\|[^|]*\|', '""', fence.content)
 
 
-def _first(ours: list[object] | list[str], theirs: list[object] | list[str]) -> str:
+def _first(ours: list[Any], theirs: list[Any]) -> str:
     for one, other in zip(ours, theirs, strict=False):
         if one != other:
             return f"{one!r} in zh, {other!r} in en"
-    rest = (ours + theirs)[min(len(ours), len(theirs)) :]  # type: ignore[operator]
+    rest = (ours + theirs)[min(len(ours), len(theirs)) :]
     return f"{len(ours)} in zh, {len(theirs)} in en" + (f", as {rest[-1]!r}" if rest else "")

@@ -127,9 +127,7 @@ def _compare_output(where: str, fence: Fence, printed: str) -> None:
         _visible(expected), _visible(printed), "the page", "the block", lineterm=""
     )]  # fmt: skip
     none = "(the block prints nothing; no output belongs under it)"
-    raise BlockError(
-        f"{where}: the output differs from the page\n" + ("\n".join(lines) or none)
-    )
+    raise BlockError(f"{where}: the output differs from the page\n" + ("\n".join(lines) or none))
 
 
 def _write_output(path: Path, text: str, fence: Fence, printed: str) -> None:
