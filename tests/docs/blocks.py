@@ -7,6 +7,7 @@ does. So the fences are found line by line, the way the site's own extension fin
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ def fences(text: str) -> list[Fence]:
         content = "".join(_dedent(line, indent) + "\n" for line in lines[i + 1 : close])
         found.append(Fence(match["info"].strip(), indent, content, i, close + 1))
         i = close + 1
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         between = lines[before.end : after.start]
         if before.is_python and after.is_output and not any(line.strip(" \t>") for line in between):
             before.output = after

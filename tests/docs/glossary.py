@@ -22,8 +22,19 @@ def faults(terms: list[Term], zh: str, en: str) -> list[str]:
                 continue
             if _occurs(terms, term, "en", english) and not _rendered(term, "zh", chinese):
                 found.append(f"#{anchor}: {term['en']!r} in English, no {term['zh']!r} in Chinese")
-            if _occurs(terms, term, "zh", chinese) and not _rendered(term, "en", english):
-                found.append(f"#{anchor}: {term['zh']!r} in Chinese, no {term['en']!r} in English")
+    # The other way round by page, and content with the noun: English says "it", or "the weights"
+    # of an attention weight, or "scaled" of scaling, where Chinese repeats the term.
+    chinese, english = (_plain(" ".join(part.values())) for part in (ours, theirs))
+    for term in terms:
+        nouns = [form.split()[-1] for form in _forms(term, "en")]
+        stems = [noun[: max(4, len(noun) - 3)].lower() for noun in nouns]
+        if (
+            term.get("lint") is not False
+            and _occurs(terms, term, "zh", chinese)
+            and not any(stem in english.lower() for stem in stems)
+            and not _rendered(term, "zh", english)  # a Chinese name quoted as it is
+        ):
+            found.append(f"{term['zh']!r} in Chinese, no {term['en']!r} on the page in English")
     return found
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from tests.docs.blocks import fences
+from tests.docs.blocks import LANGUAGES, fences
 from tests.docs.plugin import AUDIT, RAN
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"text", "bash", "powershell", "toml", "yaml", "markdown", "bibtex"}
 
 
 def shown(html: str) -> tuple[int, list[str]]:
@@ -32,7 +31,7 @@ def shown(html: str) -> tuple[int, list[str]]:
         kind = next((c.removeprefix("language-") for c in classes if c.startswith("language-")), "")
         if kind == "python":
             count += 1
-        elif kind not in KINDS or (kind == "text" and "output" not in classes):
+        elif kind not in LANGUAGES or (kind == "text" and "output" not in classes):
             strange.append(f"{kind or 'unmarked'}: {block.get_text()[:60]!r}")
     return count, strange
 

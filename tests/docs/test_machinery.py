@@ -13,7 +13,7 @@ import pytest
 from tests.docs import glossary, parity, svg
 from tests.docs.blocks import fences
 from tests.docs.test_audit import shown
-from tests.docs.test_pages import form_faults
+from tests.docs.form import faults as form_faults
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\
@@ -195,8 +195,8 @@ def test_good_pages_agree():
         ("$d_", "$e_", "formulas"),
         ("other.md", "another.md", "links"),
         ("key2017a", "key2017b", "citations"),
-        ("!!! note", "!!! tip", "admonitions"),
-        ("!!! note", "??? note", "admonitions"),
+        ("!!! note", "!!! tip", "structures"),
+        ("!!! note", "??? note", "structures"),
         ("2017 年", "2018 年", "numbers"),
         ("A[", "C[", "diagrams"),
         (", 3)", ", 4)", "code"),

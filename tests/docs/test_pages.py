@@ -1,20 +1,29 @@
-"""What every page must keep to, and what its two languages must share."""
+"""Every page keeps to its form, and its two languages say the same."""
 
 from __future__ import annotations
 
-import re
+import importlib
+import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.docs import glossary, parity
-from tests.docs.blocks import fences, pages
+import llmbook
+from tests.docs import form, glossary, parity
+from tests.docs.blocks import docstrings, pages
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"python", "text", "bash", "powershell", "toml", "yaml", "markdown", "bibtex", "mermaid"}
 ENGLISH = sorted((ROOT / "docs" / "en").rglob("*.md"))
+CHINESE = [*sorted((ROOT / "docs" / "zh").rglob("*.md")), ROOT / "README.zh.md"]
+MODULES = sorted((ROOT / "llmbook").rglob("*.py"))
 TERMS = yaml.safe_load((ROOT / "docs" / "glossary.yml").read_text(encoding="utf-8"))
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def name(path: Path) -> str:
@@ -26,89 +35,69 @@ def chinese(page: Path) -> Path:
 
 
 def test_both_languages_have_the_same_pages():
-    trees = ({p.relative_to(ROOT / "docs" / lang) for p in (ROOT / "docs" / lang).rglob("*.md")}
-             for lang in ("zh", "en"))  # fmt: skip
-    zh, en = trees
-    assert zh == en
+    zh, en = (
+        {p.relative_to(ROOT / "docs" / language) for p in (ROOT / "docs" / language).rglob("*.md")}
+        for language in ("zh", "en")
+    )
+    assert zh == en and en
 
 
 @pytest.mark.parametrize("page", ENGLISH, ids=name)
 def test_the_languages_agree(page):
-    zh, en = chinese(page).read_text(encoding="utf-8"), page.read_text(encoding="utf-8")
-    assert not parity.faults(zh, en), f"{name(page)}:\n" + "\n".join(parity.faults(zh, en))
+    faults = parity.faults(read(chinese(page)), read(page))
+    assert not faults, f"{name(page)}:\n" + "\n".join(faults)
+
+
+def test_the_readmes_agree():
+    faults = parity.block_faults(read(ROOT / "README.zh.md"), read(ROOT / "README.md"))
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("page", ENGLISH, ids=name)
 def test_terms_are_translated_one_way(page):
-    zh, en = chinese(page).read_text(encoding="utf-8"), page.read_text(encoding="utf-8")
-    faults = glossary.faults(TERMS, zh, en)
+    faults = glossary.faults(TERMS, read(chinese(page)), read(page))
     assert not faults, f"{name(page)}:\n" + "\n".join(faults)
 
 
 @pytest.mark.parametrize("page", [*pages(ROOT)], ids=name)
 def test_form(page):
     # Only the site has a use for anchors: a README is read where they show as text.
-    faults = form_faults(page.read_text(encoding="utf-8"), anchors=page.parent != ROOT)
+    faults = form.faults(read(page), anchors=page.parent != ROOT)
     assert not faults, f"{name(page)}:\n" + "\n".join(faults)
 
 
-def form_faults(text: str, *, anchors: bool = True) -> list[str]:
-    """Everything on a page that would let a block go unrun or a section go unlinked."""
-    try:
-        blocks = fences(text)
-    except ValueError as error:
-        return [str(error)]
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_form_of_docstrings(module):
     found = []
-    for fence in blocks:
-        where = f"line {fence.start + 1}"
-        if fence.language not in ALLOWED:
-            found.append(
-                f"{where}: a fence of kind {fence.info!r}, expected one of {sorted(ALLOWED)}"
-            )
-        if fence.is_python and fence.info != "python":
-            found.append(f"{where}: {fence.info!r} has options, expected plain python")
-        if fence.is_python and not re.search(
-            r"^\s*(from|import) llmbook\b", fence.content, re.MULTILINE
-        ):
-            found.append(f"{where}: the block does not import llmbook")
-        if fence.language == "text" and not any(b.output is fence for b in blocks):
-            found.append(f"{where}: an output that is not directly under a Python block")
-    body = parity.without_code(text)
-    if "<pre" in body:
-        found.append("raw <pre> on the page")
-    for match in parity.HEADING.finditer(body):
-        if anchors and not match[2]:
-            found.append(f"a heading without an anchor: {match[0]!r}")
-    return found
+    for owner, text, line in docstrings(read(module)):
+        found += [f"{name(module)}:{line}, {owner}: {fault}" for fault in form.faults(text)]
+        if ">>>" in text:
+            found.append(f"{name(module)}:{line}, {owner}: >>> is not run, write a python fence")
+    assert not found, "\n".join(found)
 
 
-def test_every_public_name_is_used_on_a_page():
-    import importlib
+@pytest.mark.parametrize("page", CHINESE, ids=name)
+def test_chinese_typography(page):
+    faults = form.typography_faults(read(page))
+    assert not faults, f"{name(page)}:\n" + "\n".join(faults)
 
-    text = "".join(
-        page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "en").rglob("*.md")
-    )
-    for module in ("attention", "positions", "plots"):
+
+def test_every_public_name_is_used_by_a_block():
+    used = set().union(*(form.names_used(read(page)) for page in ENGLISH))
+    modules = [m.name for m in pkgutil.iter_modules(llmbook.__path__) if m.name[0] != "_"]
+    for module in modules:
         for public in importlib.import_module(f"llmbook.{module}").__all__:
-            assert re.search(rf"\b{public}\b", text), f"llmbook.{module}.{public} is on no page"
+            assert public in used, f"no block uses llmbook.{module}.{public}"
 
 
-def test_every_figure_is_shown():
-    for language in ("zh", "en"):
-        text = "".join(
-            p.read_text(encoding="utf-8") for p in (ROOT / "docs" / language).rglob("*.md")
-        )
-        shown = set(re.findall(r"assets/figures/([\w-]+\.svg)\)", text))
-        kept = {path.name for path in (ROOT / "docs/assets/figures" / language).glob("*.svg")}
-        assert kept == shown
-        made = set(re.findall(r"plots\.save\([^)]*\"([\w-]+\.svg)\"", text))
-        assert made == shown, "each figure is made by a block"
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_figure_kept_is_shown(language):
+    texts = [read(page) for page in (ROOT / "docs" / language).rglob("*.md")]
+    shown = set().union(*(form.figures(text)[0] for text in texts))
+    assert shown == {p.name for p in (ROOT / "docs/assets/figures" / language).glob("*.svg")}
 
 
 def test_every_diagram_is_drawn():
-    import subprocess
-    import sys
-
     command = [sys.executable, str(ROOT / "overrides/hooks/diagrams.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,57 @@
+"""Builds the site once and opens it in a real Chromium; see `site_harness` for the parts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not
+
+from site_harness import WIDTHS, Site, Tab, find_chromium, new_context
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    arguments = [
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-default-apps",
+        "--disable-sync",
+        "--no-first-run",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(playwright.chromium.executable_path), args=arguments
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def tabs(browser: Browser, site: Site) -> Iterator[dict[str, Tab]]:
+    """One tab a width, kept for the whole session."""
+    contexts = {width: new_context(browser, width, site.url) for width in WIDTHS}
+    result = {width: Tab(context.new_page(), site.url) for width, context in contexts.items()}
+    for tab in result.values():
+        tab.watch()
+    yield result
+    for context in contexts.values():
+        context.close()
+
+
+@pytest.fixture
+def fresh(browser: Browser, site: Site) -> Iterator[Tab]:
+    """A tab with nothing remembered, for tests that change what the site stores."""
+    context = new_context(browser, "desktop", site.url)
+    tab = Tab(context.new_page(), site.url)
+    tab.watch()
+    yield tab
+    context.close()
