@@ -21,7 +21,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-__all__ = ["PALETTE", "attention_map", "curves", "heatmap", "save"]
+__all__ = ["attention_map", "curves", "heatmap", "save"]
 
 PALETTE: dict[str, str] = {
     "ink": "#1f2430",

@@ -136,8 +136,8 @@ def _no_network() -> None:
             address = arguments[1]
             if isinstance(address, tuple) and address[0] not in LOCAL:
                 raise PermissionError(f"a block may not connect to {address}")
-        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
-            if arguments[0] not in (None, *LOCAL):
-                raise PermissionError(f"a block may not look up {arguments[0]!r}")
+        looks_up = event in ("socket.getaddrinfo", "socket.gethostbyname")
+        if looks_up and arguments[0] not in (None, *LOCAL):
+            raise PermissionError(f"a block may not look up {arguments[0]!r}")
 
     sys.addaudithook(refuse)

@@ -125,9 +125,11 @@ def _differ(zh: Any, en: Any) -> str | None:
         if not _may_stand_for(words, others):
             return f"{words!r} in zh, {others!r} in en"
         return _differ(_values(zh), _values(en))
-    if isinstance(zh, ast.Constant) and isinstance(zh.value, str) and isinstance(en.value, str):
-        if _may_stand_for(zh.value, en.value):
-            return None
+    strings = (
+        isinstance(zh, ast.Constant) and isinstance(zh.value, str) and isinstance(en.value, str)
+    )
+    if strings and _may_stand_for(zh.value, en.value):
+        return None
     for name in zh._fields:
         message = _differ(getattr(zh, name, None), getattr(en, name, None))
         if message:

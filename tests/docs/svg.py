@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-import xml.etree.ElementTree as etree
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -25,11 +25,11 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 
 def difference(old: str, new: str) -> str | None:
     """The first thing in which two figures differ, or None."""
-    return _Comparison(etree.fromstring(old), etree.fromstring(new)).run()
+    return _Comparison(ElementTree.fromstring(old), ElementTree.fromstring(new)).run()
 
 
 class _Comparison:
-    def __init__(self, old: etree.Element, new: etree.Element) -> None:
+    def __init__(self, old: ElementTree.Element, new: ElementTree.Element) -> None:
         self.old, self.new = old, new
         # Names are free, but what they name must be the same element: so count its place.
         self.old_places, self.new_places = (
@@ -40,7 +40,9 @@ class _Comparison:
     def run(self) -> str | None:
         return self._compare(self.old, self.new, "svg")
 
-    def _compare(self, old: etree.Element, new: etree.Element, where: str) -> str | None:
+    def _compare(
+        self, old: ElementTree.Element, new: ElementTree.Element, where: str
+    ) -> str | None:
         tag = old.tag.rpartition("}")[2]
         if old.tag != new.tag:
             return f"{where}: element {old.tag} became {new.tag}"

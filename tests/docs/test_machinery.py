@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import glossary, parity, svg
+from tests.docs import form, glossary, parity, svg
 from tests.docs.blocks import fences
-from tests.docs.test_audit import shown
 from tests.docs.form import faults as form_faults
+from tests.docs.test_audit import shown
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\
@@ -58,6 +58,12 @@ PAGES = {
         ),
         None,
     ),
+    "good-in-quotation": (page(indent="> "), None),
+    "good-blank-lines": (page(GOOD + "print()\n"), None),
+    "good-from-a-child": (
+        page("import llmbook, os\nos.system('echo child')\n", "child\n"),
+        None,
+    ),
     "broken-in-admonition": (
         page(GOOD + "missing\n", before='!!! note "N"\n\n', indent="    "),
         "NameError: name 'missing'",
@@ -70,6 +76,13 @@ PAGES = {
     "wrong-output": (page(output="7\n"), "-7"),
     "missing-output": (page(output=""), "the output differs"),
     "output-of-nothing": (page("import llmbook\n"), "the output differs"),
+    "true-is-not-one": (page("import llmbook\nprint(True)\n", "1\n"), "-1"),
+    "empty-output": (page(GOOD, "") + "\n``` {.text .output}\n```\n", "+6"),
+    "dots-for-nothing": (page("import llmbook\n", "...\n"), "the output differs"),
+    "numpy-no-seed": (
+        page("import numpy, llmbook\nprint(numpy.random.rand())\n", "0.5488135039273248\n"),
+        "the output differs",
+    ),
     "no-seed": (
         page("import torch, llmbook\nprint(torch.randn(1).item())\n", "1.5409960746765137\n"),
         "the output differs",
@@ -81,6 +94,7 @@ PAGES = {
         "may not",
     ),
     "exit": (page("import llmbook, os\nos._exit(3)\n", ""), "exit code 3"),
+    "warns": (page("import llmbook, warnings\nwarnings.warn('look out')\n", ""), None),
     "stale-figure": (STALE, "is not what the block"),
     "twice-drawn-figure": (page(FIGURE, "") + SHOWN, "is drawn at"),
     "figure-not-shown": (page(FIGURE, ""), "does not show it"),
@@ -121,13 +135,16 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     run("--update-outputs", str(root / "docs" / "en" / "good-figure.md"))  # keeps its figure
     figures = root / "docs" / "assets" / "figures" / "en"
     (figures / "stale.svg").write_bytes((figures / "line.svg").read_bytes())
-    output = run(*folders)
+    output = run("-v", *folders)
     parts = re.split(r"^_{3,} (.*?) _{3,}$", output, flags=re.MULTILINE)
     found = dict.fromkeys(PAGES, "")
     for part in parts[2::2]:
         for name in [*PAGES, "module"]:
             if re.match(rf"\s*(docs/en|llmbook)/{name}\.(md|py):", part):
                 found[name] = found.get(name, "") + part
+    for name in PAGES:
+        if not re.search(rf"^docs/en/{name}\.md::.* (PASSED|FAILED)", output, re.MULTILINE):
+            found[name] = "not collected at all"
     return found
 
 
@@ -148,7 +165,16 @@ def test_the_example_of_a_property_is_run(failures):
 EN = """\
 # Title { #title }
 
-In 2017 one wrote $d_\\text{in}$ for [a link](other.md), with an attention mask [@key2017a].
+In 2017 one wrote $d_\\text{in}$ for [a link](other.md), with an attention mask
+[@key2017a, Table 3].[^1]
+
+| a | b |
+|---|---|
+| c | d |
+
+```bash
+make test  # all of it
+```
 
 !!! note "N"
     Text.
@@ -161,12 +187,21 @@ flowchart LR
 ```python
 from llmbook import plots
 print("one", 3)  # a comment
+print(f"head 0 has {3:d} parts", 5)
 ```
 """
 ZH = """\
 # 标题 { #title }
 
-2017 年，人们为[链接](other.md)写 $d_\\text{入}$，还有注意力掩码 [@key2017a]。
+2017 年，人们为[链接](other.md)写 $d_\\text{入}$，还有注意力掩码 [@key2017a, 表 3]。[^1]
+
+| 甲 | 乙 |
+|---|---|
+| 丙 | 丁 |
+
+```bash
+make test  # 全部
+```
 
 !!! note "注"
     文字。
@@ -179,6 +214,7 @@ flowchart LR
 ```python
 from llmbook import plots
 print("一", 3)  # 注释
+print(f"{3:d} 个部分，头 0", 5)
 ```
 """
 
@@ -197,6 +233,14 @@ def test_good_pages_agree():
         ("key2017a", "key2017b", "citations"),
         ("!!! note", "!!! tip", "structures"),
         ("!!! note", "??? note", "structures"),
+        ("| 丙 | 丁 |\n", "", "structures"),
+        ("表 3", "表 4", "citations"),
+        ("[^1]", "", "footnotes"),
+        ("make test", "make tests", "fences"),
+        ("头 0", "头 1", "code"),
+        ("{3:d}", "{4:d}", "code"),
+        ('"一"', '"一 2"', None),
+        ("5)", "6)", "code"),
         ("2017 年", "2018 年", "numbers"),
         ("A[", "C[", "diagrams"),
         (", 3)", ", 4)", "code"),
@@ -207,7 +251,8 @@ def test_good_pages_agree():
 )
 def test_a_difference_between_the_languages_is_found(old, new, expected):
     assert ZH.count(old) >= 1
-    assert expected in "\n".join(parity.faults(ZH.replace(old, new), EN))
+    found = "\n".join(parity.faults(ZH.replace(old, new), EN))
+    assert expected in found if expected else not found
 
 
 TERMS = [
@@ -225,6 +270,7 @@ def test_a_term_translated_two_ways_is_found():
     assert glossary.faults(TERMS, ZH, EN) == []
     assert glossary.faults(TERMS, ZH.replace("注意力掩码", "注意力遮罩"), EN)
     assert glossary.faults(TERMS, ZH.replace("注意力掩码", "别的说法"), EN)
+    assert glossary.faults(TERMS, ZH, EN.replace("an attention mask", "a visibility filter"))
     first = ZH.replace("注意力掩码", "*注意力面具*(attention mask)和注意力掩码")
     assert glossary.faults(TERMS, first, EN)
 
@@ -241,11 +287,33 @@ def test_a_term_translated_two_ways_is_found():
         ("# T { #t }\n\n```python\nimport llmbook\n", "never closed"),
         ("# T { #t }\n\n<pre>import llmbook</pre>\n", "raw <pre>"),
         ("# T\n", "without an anchor"),
+        ("# T { #t }\n\n## U { #t }\n", "two headings"),
+        ("# T { #t }\n\n- ```python\n  import llmbook\n  ```\n  ```\n", "list's mark"),
+        ('# T { #t }\n\n```python\nx = "import llmbook"\n```\n', "does not import llmbook"),
+        ("# T { #t }\n\n![a](../assets/figures/a.svg)\n", "no block of the page saves it"),
+        (
+            "# T { #t }\n\n```python\nimport llmbook\n```\n\n``` {.text .output}\n...\n```\n",
+            "nothing but dots",
+        ),
         ("# T { #t }\n\n``` {.text .output}\n6\n```\n", "not directly under"),
     ],
 )
 def test_a_page_of_bad_form_is_found(text, expected):
     assert expected in "\n".join(form_faults(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["你好,世界", "共3个", "用GPU算", "注意力(attention),你好", "结束了."]
+)
+def test_bad_typography_is_found(text):
+    assert form.typography_faults(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["形状 (B, T)，占 73% 的*自注意力*(self-attention)。", "```python\nx=1 #注释,a\n```"]
+)
+def test_good_typography_is_left_alone(text):
+    assert form.typography_faults(text) == []
 
 
 def test_a_fence_inside_a_longer_fence_is_text():
