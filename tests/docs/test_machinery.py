@@ -135,7 +135,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     run("--update-outputs", str(root / "docs" / "en" / "good-figure.md"))  # keeps its figure
     figures = root / "docs" / "assets" / "figures" / "en"
     (figures / "stale.svg").write_bytes((figures / "line.svg").read_bytes())
-    output = run("-v", *folders)
+    output = run("-vv", *folders)
     parts = re.split(r"^_{3,} (.*?) _{3,}$", output, flags=re.MULTILINE)
     found = dict.fromkeys(PAGES, "")
     for part in parts[2::2]:
