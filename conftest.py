@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "tests" / "site"))
@@ -16,6 +17,9 @@ sys.path.insert(0, str(ROOT / "tests" / "site"))
 from site_harness import Site, serve  # noqa: E402
 
 pytest_plugins = ["tests.docs.plugin"]
+# The first example pays for what torch sets up, and a busy machine is slow: neither is a fault.
+settings.register_profile("book", deadline=None)
+settings.load_profile("book")
 
 
 @pytest.fixture(scope="session")

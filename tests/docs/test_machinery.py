@@ -118,7 +118,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.docs.plugin", "-p"]
     command += ["no:cacheprovider", "--rootdir", str(root), "-c", str(root / "pytest.ini")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     folders = [str(root / "docs"), str(root / "llmbook")]
 
     def run(*arguments: str) -> str:
