@@ -65,6 +65,12 @@ def check_sequence(name: str, tensor: Tensor, width: int) -> None:
         )
 
 
+def check_width(name: str, tensor: Tensor, width: int) -> None:
+    """Require shape ``(..., width)``."""
+    if tensor.dim() < 1 or tensor.size(-1) != width:
+        raise ValueError(f"{name} must have shape (..., {width}), got {tuple(tensor.shape)}")
+
+
 def check_at_least_one(name: str, size: int) -> None:
     """Require a size or a count of at least 1."""
     if size < 1:
@@ -102,4 +108,18 @@ def check_source_length(target_length: int, source_length: int) -> None:
         raise ValueError(
             f"source_length must be at least target_length ({target_length}), "
             f"got {source_length}: the queries are the last positions of the source"
+        )
+
+
+def check_tokens(name: str, tokens: Tensor, vocab_size: int) -> None:
+    """Require token ids of shape ``(B, T)`` below the size of the vocabulary."""
+    if tokens.dim() != 2 or tokens.size(-1) == 0 or tokens.dtype not in (torch.int32, torch.int64):
+        raise ValueError(
+            f"{name} must be integers of shape (batch, length), length at least 1, "
+            f"got shape {tuple(tokens.shape)} of {tokens.dtype}"
+        )
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
+        raise ValueError(
+            f"{name} must hold ids from 0 to {vocab_size - 1}, "
+            f"got ids from {int(tokens.min())} to {int(tokens.max())}"
         )

@@ -26,6 +26,7 @@ from llmbook._checks import (
     check_sequence,
     check_source_length,
 )
+from llmbook.cache import KVCache
 
 __all__ = [
     "MultiHeadAttention",
@@ -85,8 +86,9 @@ def sliding_window_mask(
 ) -> Tensor:
     """Causal mask that reaches back over ``window`` positions only, itself included.
 
-    The cost of a step no longer grows with the sequence. See [cost][attention-cost].
-    Source: Beltagy et al., "Longformer" (2020, section 3.1).
+    With a kernel that skips what is hidden, the cost of a step no longer grows with the
+    sequence; a dense mask saves nothing. See [cost][attention-cost]. Source: Beltagy et al.,
+    "Longformer" (2020, section 3.1).
 
     Args:
         target_length: Number of queries and keys, ``T``.
@@ -348,6 +350,7 @@ class MultiHeadAttention(nn.Module):
         *,
         mask: Tensor | None = ...,
         is_causal: bool = ...,
+        cache: KVCache | None = ...,
         return_weights: Literal[False] = ...,
     ) -> Tensor: ...
     @overload
@@ -358,6 +361,7 @@ class MultiHeadAttention(nn.Module):
         *,
         mask: Tensor | None = ...,
         is_causal: bool = ...,
+        cache: KVCache | None = ...,
         return_weights: Literal[True],
     ) -> tuple[Tensor, Tensor]: ...
     def forward(
@@ -367,6 +371,7 @@ class MultiHeadAttention(nn.Module):
         *,
         mask: Tensor | None = None,
         is_causal: bool = False,
+        cache: KVCache | None = None,
         return_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Let every position of ``x`` attend to ``source``, or to ``x`` itself.
@@ -378,6 +383,9 @@ class MultiHeadAttention(nn.Module):
             mask: Boolean (``True`` = may attend) or floating point (added to the scores),
                 broadcastable to ``(B, H, T, S)``.
             is_causal: Also hide the future.
+            cache: Keeps keys and values from call to call. In self-attention ``x`` holds the
+                positions after those kept. In cross-attention the first call keeps those of
+                ``source``, and later calls do not compute them again.
             return_weights: Return ``(output, weights)``, weights of shape ``(B, H, T, S)``.
 
         Returns:
@@ -393,7 +401,7 @@ class MultiHeadAttention(nn.Module):
                 f"{tuple(source.shape)}: rotary positions compare places of one sequence"
             )
         source_name = "x" if source is None else "source"
-        source = x if source is None else source
+        is_cross, source = source is not None, x if source is None else source
         check_sequence("x", x, self.d_model)
         check_sequence(source_name, source, self.d_source)
         if source.size(0) != x.size(0):
@@ -401,10 +409,16 @@ class MultiHeadAttention(nn.Module):
                 f"source must have the batch size of x ({x.size(0)}), got {source.size(0)}"
             )
         query = self._split_heads(self.query_proj(x), self.num_heads)  # (B, H, T, D)
-        key = self._split_heads(self.key_proj(source), self.num_kv_heads)
-        value = self._split_heads(self.value_proj(source), self.num_kv_heads)
-        if self.rotary is not None:
-            query, key = self.rotary(query), self.rotary(key)
+        if is_cross and cache is not None and cache.key is not None and cache.value is not None:
+            key, value = cache.key, cache.value
+        else:
+            key = self._split_heads(self.key_proj(source), self.num_kv_heads)
+            value = self._split_heads(self.value_proj(source), self.num_kv_heads)
+            if self.rotary is not None:
+                offset = 0 if cache is None else len(cache)
+                query, key = self.rotary(query, offset), self.rotary(key, offset)
+            if cache is not None:
+                key, value = cache.append(key, value)
         if self.num_kv_heads < self.num_heads:  # (B, H_kv, S, D) -> (B, H, S, D)
             group_size = self.num_heads // self.num_kv_heads
             key = key.repeat_interleave(group_size, dim=1)

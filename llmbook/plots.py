@@ -19,6 +19,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 __all__ = ["attention_map", "curves", "heatmap", "save"]
@@ -178,7 +179,8 @@ def curves(
         xlabel: Label of the x axis.
         ylabel: Label of the y axis.
         title: Title above.
-        xscale: ``"linear"``, ``"log"`` or ``"symlog"``.
+        xscale: ``"linear"``, ``"log"`` or ``"symlog"``. A logarithmic axis is marked at the
+            points themselves if they are at most 8 and not too close.
         yscale: ``"linear"``, ``"log"`` or ``"symlog"``.
         markers: Mark the points, for measurements at few places.
 
@@ -205,6 +207,8 @@ def curves(
                 xs, ys, label=label, color=colour, linestyle=line, marker=marker, markersize=4
             )
         axes.set(xlabel=xlabel or "", ylabel=ylabel or "", xscale=xscale, yscale=yscale)
+        if xscale == "log":
+            _mark_log_axis(axes, np.unique(xs))
         axes.set_title(title or "")
         axes.grid(color=PALETTE["grid"], linewidth=0.8)
         if len(series) > 1:
@@ -263,6 +267,19 @@ def _draw_attention(axes: Axes, weights: np.ndarray, annotate: bool) -> None:
                 if weights[t, s] > 0:
                     text = f"{weights[t, s]:.2f}".lstrip("0") if weights[t, s] < 0.995 else "1"
                     axes.text(s + 0.5, t + 0.5, text, ha="center", va="center", fontsize=8)
+
+
+def _mark_log_axis(axes: Axes, xs: np.ndarray) -> None:
+    """Plain numbers in place of powers of ten: at the points if they are few and apart."""
+    xs = xs[xs > 0]  # a logarithmic axis shows no others
+    if not len(xs) or xs[-1] >= 1e6:  # where powers of ten are easier to read
+        return
+    gaps = np.diff(np.log10(xs))
+    few = 1 < len(xs) <= 8 and gaps.min() > gaps.sum() / 16
+    steps = (1.0, 2.0, 5.0) if gaps.sum() < 3 else (1.0,)
+    axes.xaxis.set_major_locator(FixedLocator(xs.tolist()) if few else LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:.6g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _style() -> Any:  # matplotlib types the keys one by one

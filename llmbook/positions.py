@@ -188,10 +188,10 @@ def rotary_angles(length: int, head_dim: int, *, base: float = 10000.0, offset: 
 def apply_rotary(x: Tensor, angles: Tensor) -> Tensor:
     r"""Turn each pair of dimensions of ``x`` by its angle.
 
-    Dimension ``i`` is paired with ``i + D / 2``, as in the released Llama weights and in
-    transformers; the paper pairs ``2i`` with ``2i + 1``. The two differ by a fixed order of
-    the dimensions, which the projections before absorb. See [rotary position
-    embedding][rotary]. Source: Su et al. (2024, equation 34).
+    Dimension ``i`` is paired with ``i + D / 2``, as in transformers, whose Llama weights are
+    reordered for it; the paper and Meta's own release pair ``2i`` with ``2i + 1``. The two
+    differ by a fixed order of the dimensions, which the projections before absorb. See
+    [rotary position embedding][rotary]. Source: Su et al. (2024, equation 34).
 
     Args:
         x: Queries or keys, shape ``(..., T, D)``.

@@ -78,6 +78,7 @@ MERMAID = Wheel(
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add KaTeX's style and its woff2 fonts to each language."""
     if "lang" not in config.extra:
+        KATEX.path()  # now, so that the languages, built side by side, find it
         return files
     style = KATEX.read("/katex.min.css").decode()
     # Every browser of today reads woff2; the older forms of the fonts are left out.

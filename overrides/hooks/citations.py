@@ -255,7 +255,9 @@ def _references_html(page: Any, pages: dict[str, Any]) -> str:
 @event_priority(100)  # before mkdocstrings takes its copy of the extensions
 def on_config(config: Any) -> Any:
     global _state
-    language = str(config.extra.get("lang") or config.theme["language"])
+    if "lang" not in config.extra:
+        return config  # the root of the site, which has no pages
+    language = str(config.extra["lang"])
     _state = _State(words=WORDS.get(language, WORDS["en"]))
     _state.works = load(Path(config.config_file_path).parent / "docs" / "references.bib")
     config.markdown_extensions.append(_CitationExtension())

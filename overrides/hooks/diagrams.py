@@ -85,6 +85,10 @@ def on_post_page(output: str, *, page: Any, config: Any) -> str:
         count += 1
         label = escape(", ".join(re.findall(r'"([^"]+)"', source)))
         drawing = path.read_text(encoding="utf-8").replace("diagram-id", f"diagram-{count}")
+        # Its natural width, for the style sheet to work with.
+        drawing = drawing.replace('style="max-width: ', 'style="--diagram-width: ', 1)
+        # Names of nodes and edges: nothing refers to them, and two diagrams have the same ones.
+        drawing = re.sub(r' id="(?!diagram-)[^"]*"', "", drawing)
         return f'<div class="diagram" role="img" aria-label="{label}">{drawing}</div>'
 
     return MARK.sub(replace, output)

@@ -17,7 +17,10 @@ import quickjs
 from assets import KATEX
 from mkdocs.exceptions import PluginError
 
-MARK = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
+LONG = 24  # characters of TeX
+MARK = re.compile(
+    r'<(span|div) class="arithmatex">(.*?)</\1>(?P<stop>[,.;:!?)\]，。；：、！？）]*)', re.DOTALL
+)
 
 
 @cache
@@ -53,6 +56,10 @@ def on_post_page(output: str, *, page: Any, config: Any) -> str:
         except quickjs.JSException as error:
             message = str(error).splitlines()[0]
             raise PluginError(f"{page.file.src_path}: formula {tex!r}: {message}") from None
-        return f'<{tag} class="arithmatex">{drawn}</{tag}>'
+        formula = f'<{tag} class="arithmatex">{drawn}</{tag}>'
+        # Or the full stop may begin the next line. A long formula must be free to break, though.
+        if tag == "span" and match["stop"] and len(tex) <= LONG:
+            return f'<span class="formula-stop">{formula}{match["stop"]}</span>'
+        return formula + match["stop"]
 
     return MARK.sub(replace, output)

@@ -260,7 +260,9 @@ _list_pages: set[str] = set()
 
 def on_config(config: Any) -> Any:
     global _terms, _language, _matcher
-    _language = str(config.extra.get("lang") or config.theme["language"])
+    if "lang" not in config.extra:
+        return config  # the root of the site, which has no pages
+    _language = str(config.extra["lang"])
     path = Path(config.config_file_path).parent / "docs" / "glossary.yml"
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -2,35 +2,32 @@
 
 `mkdocs.yml` is the root of the site: it holds no pages of its own. After it is built, this hook
 builds each language into a folder of the same site, with its own search, 404 page and sitemap,
-and writes the root page, the root 404 page and the index of the sitemaps.
+and writes the root page, the root 404 page and the index of the sitemaps. The languages know
+nothing of each other, so they are built side by side, each by a process of its own.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from mkdocs.commands.build import build
-from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 LANGUAGES = ("zh", "en")
 ROOT_PAGES = Path(__file__).parents[1] / "root"
-_command: Literal["build", "gh-deploy", "serve"] = "build"
 
 
 def is_root(config: MkDocsConfig) -> bool:
     """Whether this is the root of the site and not one of the languages."""
     return "lang" not in config.extra
-
-
-def on_startup(*, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
-    """Remember the command, since the languages are started with the same."""
-    global _command
-    _command = command
 
 
 @event_priority(100)  # before the search reads the dictionary
@@ -64,16 +61,19 @@ def on_post_build(*, config: MkDocsConfig) -> None:
         return
     root, site = Path(config.config_file_path).parent, Path(config.site_dir)
     url = config.site_url or ""
-    for language in LANGUAGES:
-        book = load_config(
-            str(root / f"mkdocs.{language}.yml"),
-            site_dir=str(site / language),
-            site_url=f"{url}{language}/" if url else None,
-            strict=config.strict,
+    command = [sys.executable, "-m", "mkdocs", "build"]
+    command += ["--strict"] if config.strict else ["--no-strict"]
+    command += ["--quiet"] if logging.getLogger("mkdocs").level > logging.INFO else []
+    builds = {
+        language: subprocess.Popen(
+            [*command, "-f", str(root / f"mkdocs.{language}.yml"), "-d", str(site / language)],
+            env=os.environ | {"SITE_URL": f"{url}{language}/" if url else ""},
         )
-        book.plugins.on_startup(command=_command, dirty=False)
-        build(book)
-        book.plugins.on_shutdown()
+        for language in LANGUAGES
+    }
+    failed = [language for language, build in builds.items() if build.wait()]
+    if failed:
+        raise PluginError(f"not built, for the reasons above: {', '.join(failed)}")
     for page in ROOT_PAGES.iterdir():
         (site / page.name).write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
     locations = "".join(

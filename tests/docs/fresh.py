@@ -32,6 +32,9 @@ class Result:
 
 
 def _context() -> multiprocessing.context.BaseContext:
+    # The blocks are small: they gain nothing from more threads, and on a busy machine threads that
+    # wait for each other cost them minutes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":

@@ -35,6 +35,24 @@ def test_curves_hold_their_data():
     assert figure.axes[0].get_yscale() == "log"
 
 
+@pytest.mark.parametrize(
+    ("x", "labels"),
+    [
+        ([16, 24, 32, 64, 128], ["16", "24", "32", "64", "128"]),  # not 2×10¹, 3×10¹
+        ([0, 30, 300], ["30", "300"]),
+        ([100, 101, 102, 1000], ["100", "200", "500", "1000"]),  # too close for labels of their own
+        (range(1, 901), ["1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"]),
+        ([0.01 * 3**k for k in range(10)], ["0.01", "0.1", "1", "10", "100"]),
+    ],
+)
+def test_a_logarithmic_axis_is_marked_in_plain_numbers(x, labels):
+    axes = plots.curves(x, {"a": x}, xscale="log").axes[0]
+    low, high = axes.get_xlim()
+    marks = axes.get_xticklabels()
+    assert [m.get_text() for m in marks if low <= m.get_position()[0] <= high] == labels
+    assert not len(axes.xaxis.get_minorticklocs())
+
+
 def test_an_svg_is_the_same_twice_and_uses_the_palette_only(tmp_path):
     def draw() -> str:
         figure = plots.curves(range(3), {"甲": [1, 2, 3], "乙": [3, 2, 1]}, xlabel="位置")

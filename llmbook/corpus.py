@@ -1,0 +1,103 @@
+"""A corpus that ships with the book: its own prose, frozen.
+
+A language model needs text, and a page that runs without a network needs text that is already
+here. So the book counts its own words. The text is a snapshot on purpose: what a page prints
+must not change whenever a sentence of another page does. From a checkout of the repository,
+``python -m llmbook.corpus`` takes a new one; the outputs of the pages then change too.
+
+Only running prose is kept. Code, outputs, tables, headings, formulas on their own line and
+comments are left out, and so is every sentence that would be left with a hole, because it
+holds a formula.
+"""
+
+import os
+import re
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Literal, get_args
+
+__all__ = ["load"]
+
+Language = Literal["en", "zh"]
+
+_BLOCKS = re.compile(
+    r"\A---\n.*?\n---\n"  # front matter
+    r"|^[ ]*(?P<fence>`{3,}|~{3,}).*?^[ ]*(?P=fence)[ ]*$"  # code and outputs
+    r"|\$\$.*?\$\$"  # formulas on their own line
+    r"|<!--.*?-->"
+    r"|^[ ]*(?:#{1,6} |\||!\[|:::|///|!!!|\?\?\?|===).*?$",  # headings, tables, figures, boxes
+    re.DOTALL | re.MULTILINE,
+)
+_INLINE = [  # what stands for what, in this order
+    (re.compile(r"\s*\[@[^\]]*\]"), ""),  # citations
+    (re.compile(r"\[([^\[\]]*(?:`[^`]*`)?[^\[\]]*)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),  # links
+    (re.compile(r"`([^`]*)`"), r"\1"),
+    (re.compile(r"\*+([^*]+)\*+"), r"\1"),
+    (re.compile(r"\s*\{ ?[#.:][^}]*\}"), ""),  # anchors and attributes
+    (re.compile(r"\s+"), " "),
+]
+_SENTENCE = re.compile(r".+?(?:[.!?][\"')]*(?=\s|$)|[。！？][”』」）]*|$)", re.DOTALL)
+_MARK = re.compile(r"^[ ]*(?:[-*+]|\d+\.|:)[ ]+", re.MULTILINE)
+
+
+def load(language: Language) -> str:
+    """Give the prose of the book in one language, as frozen in ``llmbook/data``.
+
+    Args:
+        language: ``"en"`` or ``"zh"``.
+
+    Returns:
+        The text, one paragraph a line.
+
+    Raises:
+        ValueError: If ``language`` is another one.
+
+    Examples:
+        ```python
+        from llmbook import corpus
+
+        print(len(corpus.load("en").splitlines()) > 100)
+        ```
+
+        ``` {.text .output}
+        True
+        ```
+    """
+    if language not in get_args(Language):
+        raise ValueError(f"language must be one of {get_args(Language)}, got {language!r}")
+    file = resources.files("llmbook").joinpath("data", f"book.{language}.txt")
+    return file.read_text(encoding="utf-8")
+
+
+def _paragraphs(page: str) -> list[str]:
+    """The prose of a Markdown page, a string for each paragraph."""
+    body = _MARK.sub("\n", _BLOCKS.sub("\n", page))  # an item of a list is a paragraph
+    found = []
+    for block in re.split(r"\n[ ]*\n", body):
+        whole = [s for s in _SENTENCE.findall(block) if "$" not in s]
+        text = "".join(whole)
+        for pattern, replacement in _INLINE:
+            text = pattern.sub(replacement, text)
+        found.append(text.strip())
+    return [text for text in found if re.search(r"\w", text)]
+
+
+def _write(docs: Path, data: Path) -> None:
+    """Take the snapshot of both languages; the reference of the code is not prose."""
+    for language in get_args(Language):
+        pages = sorted((docs / language).rglob("*.md"))
+        if not pages:
+            raise ValueError(f"docs must hold pages in {language}/, got none in {docs}")
+        prose = [p for p in pages if "api" not in p.relative_to(docs).parts]
+        lines = [line for p in prose for line in _paragraphs(p.read_text(encoding="utf-8"))]
+        handle, name = tempfile.mkstemp(dir=data)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write("\n".join(lines) + "\n")
+        Path(name).chmod(0o644)
+        Path(name).replace(data / f"book.{language}.txt")
+
+
+if __name__ == "__main__":
+    package = Path(__file__).parent
+    _write(package.parent / "docs", package / "data")

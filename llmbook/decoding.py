@@ -1,0 +1,154 @@
+"""Decoding: how a Transformer writes a sequence, one token at a time.
+
+The model gives the probability of each next token; a rule has to choose. Greedy decoding takes
+the likeliest one and never looks back. Beam search follows several beginnings at once, because
+the likeliest sequence need not begin with the likeliest token. Sources: Sutskever et al.,
+"Sequence to Sequence Learning with Neural Networks" (2014, section 3.2); Vaswani et al. (2017,
+section 6.1).
+
+Notation: ``B`` batch, ``S`` source length, ``K`` size of the beam, ``V`` vocabulary.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from llmbook._checks import check_at_least_one
+from llmbook.transformer import Transformer
+
+__all__ = ["Hypothesis", "beam_search", "greedy_decode"]
+
+
+class Hypothesis(NamedTuple):
+    """A decoded sequence and how likely the model holds it."""
+
+    tokens: list[int]  # without bos_id, and without eos_id
+    log_probability: float  # of the tokens and, if it was reached, of eos_id; natural logarithm
+
+
+def greedy_decode(model: Transformer, source: Tensor, max_new_tokens: int) -> list[list[int]]:
+    """Write the likeliest next token, again and again, until the end or ``max_new_tokens``.
+
+    Each step computes one position: keys and values of all others come from caches. See
+    [decoding][decoding].
+
+    Args:
+        model: The model; evaluated without dropout.
+        source: Token ids, padded with ``pad_id``, shape ``(B, S)``.
+        max_new_tokens: Where to stop if no end comes.
+
+    Returns:
+        The ids of each target, without ``bos_id`` and ``eos_id``.
+
+    Raises:
+        ValueError: If ``source`` does not fit or ``max_new_tokens`` is below 1.
+    """
+    check_at_least_one("max_new_tokens", max_new_tokens)
+    config = model.config
+    with _evaluation(model):
+        memory, memory_mask = model.encode(source)
+        caches = model.decoder.new_caches()
+        tokens = source.new_full((source.size(0), 1), config.bos_id)
+        written = [tokens]
+        done = torch.zeros_like(tokens, dtype=torch.bool)
+        while len(written) <= max_new_tokens and not done.all():
+            logits = model.decode(tokens, memory, memory_mask, caches=caches)
+            tokens = logits[:, -1:].argmax(dim=-1).masked_fill(done, config.eos_id)  # (B, 1)
+            written.append(tokens)
+            done = done | (tokens == config.eos_id)
+    return [_until_end(row, config.eos_id) for row in torch.cat(written[1:], dim=1).tolist()]
+
+
+def beam_search(
+    model: Transformer,
+    source: Tensor,
+    max_new_tokens: int,
+    *,
+    beam_size: int = 4,
+    length_penalty: float = 0.6,
+) -> list[list[Hypothesis]]:
+    r"""Follow the ``beam_size`` likeliest beginnings at once.
+
+    A finished hypothesis keeps its place in the beam for as long as no likelier beginning takes
+    it. At the end the hypotheses are sorted by log-probability divided by the length penalty
+    $((5 + n) / 6)^\alpha$, where $n$ counts the tokens and the end. See [decoding][decoding].
+    Sources: Vaswani et al. (2017, section 6.1) for the defaults; Wu et al., "Google's Neural
+    Machine Translation System" (2016, equation 14) for the penalty.
+
+    Args:
+        model: The model; evaluated without dropout.
+        source: Token ids, padded with ``pad_id``, shape ``(B, S)``.
+        max_new_tokens: Where to stop if no end comes.
+        beam_size: Number of beginnings that are followed; 1 is greedy decoding.
+        length_penalty: The exponent α; 0 sorts by log-probability alone.
+
+    Returns:
+        For each source its hypotheses, the best first.
+
+    Raises:
+        ValueError: If ``source`` does not fit, or ``max_new_tokens`` or ``beam_size`` is below 1.
+    """
+    check_at_least_one("max_new_tokens", max_new_tokens)
+    check_at_least_one("beam_size", beam_size)
+    config = model.config
+    B, K, V = source.size(0), beam_size, config.target_vocab_size
+    with _evaluation(model):
+        memory, memory_mask = model.encode(source)
+        memory, memory_mask = (x.repeat_interleave(K, dim=0) for x in (memory, memory_mask))
+        caches = model.decoder.new_caches()
+        tokens = source.new_full((B * K, 1), config.bos_id)
+        written = tokens[:, :0]  # (B * K, n)
+        # All beams begin alike: only the first may be continued, or the beam holds K copies.
+        scores = memory.new_full((B, K), float("-inf"))
+        scores[:, 0] = 0.0
+        done = torch.zeros(B, K, dtype=torch.bool, device=source.device)
+        first_rows = K * torch.arange(B, device=source.device)[:, None]  # (B, 1)
+        for _ in range(max_new_tokens):
+            logits = model.decode(tokens, memory, memory_mask, caches=caches)[:, -1]
+            steps = logits.log_softmax(dim=-1).view(B, K, V)
+            # A finished hypothesis has one continuation, which costs nothing.
+            steps = steps.masked_fill(done[..., None], float("-inf"))
+            steps[..., config.eos_id].masked_fill_(done, 0.0)
+            scores, chosen = (scores[..., None] + steps).flatten(1).topk(K, dim=1)  # (B, K)
+            rows = (first_rows + chosen // V).flatten()  # the beginning that each continues
+            tokens = (chosen % V).view(B * K, 1)
+            written = torch.cat((written[rows], tokens), dim=1)
+            done = done.flatten()[rows].view(B, K) | (tokens == config.eos_id).view(B, K)
+            if done.all():
+                break
+            for self_cache, cross_cache in caches:
+                self_cache.select(rows)
+                cross_cache.select(rows)
+
+    found: list[list[Hypothesis]] = []
+    for rows_of_item, scores_of_item in zip(
+        written.view(B, K, -1).tolist(), scores.tolist(), strict=True
+    ):
+        ranked = []
+        for row, log_probability in zip(rows_of_item, scores_of_item, strict=True):
+            tokens_of_row = _until_end(row, config.eos_id)
+            n = min(len(row), len(tokens_of_row) + 1)  # the end counts, if it was reached
+            rank = log_probability / ((5 + n) / 6) ** length_penalty
+            if log_probability > float("-inf"):
+                ranked.append((rank, Hypothesis(tokens_of_row, log_probability)))
+        ranked.sort(key=lambda pair: pair[0], reverse=True)
+        found.append([hypothesis for _, hypothesis in ranked])
+    return found
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _until_end(tokens: list[int], eos_id: int) -> list[int]:
+    return tokens[: tokens.index(eos_id)] if eos_id in tokens else tokens
