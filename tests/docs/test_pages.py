@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,14 @@ def test_every_public_name_is_used():
             # A constant need only be named on a page; what can be called is called by a block.
             named = public.isupper() and f"`{public}`" in prose
             assert public in used or named, f"no block uses llmbook.{module}.{public}"
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_work_is_cited_and_every_citation_has_its_work(language):
+    texts = [parity.without_code(read(page)) for page in (ROOT / "docs" / language).rglob("*.md")]
+    marks = [mark for text in texts for mark in parity.CITATION.findall(text)]
+    works = set(re.findall(r"^@\w+\{([^,]+),", read(ROOT / "docs/references.bib"), re.MULTILINE))
+    assert works == {key for mark in marks for key in parity.KEY.findall(mark)}
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
