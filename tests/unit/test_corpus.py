@@ -51,6 +51,8 @@ A caption.
 **Term**
 :   Its definition.
 
+**A sentence in bold.** This one, with $n$, is left out. *This one* stays.
+
 <!-- not
 prose -->
 """
@@ -62,6 +64,7 @@ PROSE = [
     "A caption.",
     "Term",
     "Its definition.",
+    "A sentence in bold. This one stays.",
 ]
 
 
@@ -72,6 +75,8 @@ def test_prose_and_nothing_else_is_kept():
 def test_chinese_sentences_end_without_a_blank():
     page = "第一句（[链接](a.md)）。形状是 $n$，不留！“第三句。”第四句？"
     assert corpus._paragraphs(page) == ["第一句（链接）。“第三句。”第四句？"]
+    bold = "**第一句。** 形状是 $n$，不留。第三句。*第四句*在此。"
+    assert corpus._paragraphs(bold) == ["第一句。第三句。第四句在此。"]
     assert corpus._paragraphs("只有 $n$ 的一句。\n\n$$x$$\n") == []
 
 

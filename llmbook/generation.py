@@ -1,0 +1,434 @@
+r"""Generation: how a GPT goes on with a text, and with many texts at once.
+
+The model gives a distribution over the next token; a rule draws one from it; the token is read
+in turn. What has been read once is kept: the keys and values of every token lie in a
+[`RaggedCache`][llmbook.cache.RaggedCache], so that a step reads one token, and a prompt that
+begins like an earlier text pays only for what is new. Prompts of unequal length go through side
+by side, and a text that has ended makes way. Where a text repeats itself, the next tokens are
+guessed and checked in one step. Sources: Holtzman et al., "The Curious Case of Neural Text
+Degeneration" (2020), for the nucleus; Fan et al., "Hierarchical Neural Story Generation" (2018),
+for the k best; Nguyen et al., "Turning Up the Heat" (2025), for min-p; Leviathan et al., "Fast
+Inference from Transformers via Speculative Decoding" (2023), for guessing.
+
+Notation: ``B`` batch, ``T`` new tokens, ``V`` vocabulary.
+"""
+
+import codecs
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from llmbook._checks import check_at_least_one, check_probability
+from llmbook.cache import RaggedCache
+from llmbook.gpt import GPT
+from llmbook.tokenizer import Tokenizer
+
+__all__ = ["Completion", "GenerationConfig", "TextGenerator", "generate", "next_token_distribution"]
+
+FinishReason = Literal["end", "stop", "length"]
+Prompt = str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How a text goes on, and where it ends.
+
+    The fields from ``temperature`` to ``min_p`` are told on the page on [sampling][sampling]. At
+    temperature 0, what a text repeats is guessed and checked several tokens at a time, which
+    changes the number of steps and never the text: see [lookup][lookup].
+
+    Raises:
+        ValueError: If a number is out of range, or a stop string is empty.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0  # 0: always the likeliest token
+    top_k: int | None = None  # draw from this many of the likeliest tokens
+    top_p: float = 1.0  # draw from the fewest tokens whose probabilities reach this sum
+    min_p: float = 0.0  # draw from tokens at least this likely, as a share of the likeliest
+    stop: tuple[str, ...] = ()  # the text ends before the first of these
+    end_ids: tuple[int, ...] = ()  # the text ends at one of these tokens
+    seed: int = 0  # each prompt draws by itself, whatever else is in the batch
+    lookup: int = 15  # most tokens guessed at a time, at temperature 0; they change nothing
+
+    def __post_init__(self) -> None:
+        check_at_least_one("max_new_tokens", self.max_new_tokens)
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        if self.lookup < 0:
+            raise ValueError(f"lookup must not be negative, got {self.lookup}")
+        if self.top_k is not None:
+            check_at_least_one("top_k", self.top_k)
+        check_probability("top_p", self.top_p)
+        check_probability("min_p", self.min_p)
+        if isinstance(self.stop, str) or not all(self.stop):
+            raise ValueError(
+                f"stop must be a tuple of strings that are not empty, got {self.stop!r}"
+            )
+
+
+class Completion(NamedTuple):
+    """How a prompt went on."""
+
+    text: str  # what was written, without what ended it
+    tokens: list[int]  # what was written, as ids, with what ended it
+    finish_reason: FinishReason  # "end": a token of end_ids; "stop": a stop string; "length"
+    prompt_tokens: int
+    reused_tokens: int  # tokens of the prompt that did not have to be read
+
+
+def next_token_distribution(logits: Tensor, config: GenerationConfig) -> Tensor:
+    r"""Probabilities from which the next token is drawn.
+
+    Temperature comes first, then ``top_k``, ``top_p`` and ``min_p``, each on what the one before
+    has left. See [sampling][sampling].
+
+    $$p_i \propto \exp(z_i / \tau)$$
+
+    Args:
+        logits: Shape ``(B, V)``.
+        config: Its ``temperature``, ``top_k``, ``top_p`` and ``min_p``. At temperature 0 the
+            likeliest token, the first of several, has probability 1.
+
+    Returns:
+        Probabilities, shape ``(B, V)``, in float32.
+    """
+    logits = logits.float()
+    if config.temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    logits = logits / config.temperature
+    if config.top_k is not None and config.top_k < logits.size(-1):
+        least = logits.topk(config.top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < least, float("-inf"))
+    if config.top_p < 1:
+        descending, order = logits.sort(dim=-1, descending=True, stable=True)
+        likelier = descending.softmax(dim=-1).cumsum(dim=-1) - descending.softmax(dim=-1)
+        beyond = likelier >= config.top_p  # those before it reach the sum without it
+        beyond[:, 0] = False
+        logits = logits.masked_fill(beyond.scatter(-1, order, beyond), float("-inf"))
+    probabilities = logits.softmax(dim=-1)
+    if config.min_p > 0:
+        least = config.min_p * probabilities.amax(dim=-1, keepdim=True)
+        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
+        probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
+    return probabilities
+
+
+class _Text:
+    """One text of a batch while it is written."""
+
+    def __init__(self, prompt: list[int], config: GenerationConfig) -> None:
+        self.prompt = prompt
+        self.config = config
+        self.reused = 0
+        self.tokens: list[int] = []
+        self.data = b""
+        self.finish_reason: FinishReason | None = None
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self._stops = [stop.encode() for stop in config.stop]
+        self._ids = list(prompt)
+        self._follows: dict[tuple[int, ...], int] = {}  # three tokens -> where they last ended
+        self._bold = 1  # how far to guess
+        for end in range(3, len(prompt)):
+            self._follows[tuple(prompt[end - 3 : end])] = end
+
+    def add(self, token: int, piece: bytes, max_length: int) -> None:
+        """Add a token, which stands for some bytes, and end the text if it ends here."""
+        self._follows[tuple(self._ids[-3:])] = len(self._ids)
+        self._ids.append(token)
+        self.tokens.append(token)
+        if token in self.config.end_ids:
+            self.finish_reason = "end"
+            return
+        seen = len(self.data)
+        self.data += piece
+        # A stop string may have begun before this token.
+        found = [self.data.find(stop, max(0, seen - len(stop) + 1)) for stop in self._stops]
+        if places := [place for place in found if place >= 0]:
+            self.data = self.data[: min(places)]
+            self.finish_reason = "stop"
+        elif len(self.tokens) == self.config.max_new_tokens or len(self._ids) == max_length:
+            self.finish_reason = "length"
+
+    def guess(self, room: int) -> list[int]:
+        """What followed the last three tokens when they stood here before, if they did."""
+        start = self._follows.get(tuple(self._ids[-3:]))
+        if start is None:
+            return []
+        room = min(room, self._bold, self.config.max_new_tokens - len(self.tokens) - 1)
+        cycle = self._ids[start:]  # what came since may come again, and again
+        return [cycle[i % len(cycle)] for i in range(room)]
+
+    def judge(self, guessed: int, right: int) -> None:
+        """Guess further after a guess that was right to its end, and carefully after another."""
+        self._bold = 2 * self._bold + 1 if guessed == right else 1
+
+    def completion(self) -> Completion:
+        text = self.data.decode("utf-8", "replace")
+        reason = self.finish_reason or "length"
+        return Completion(text, self.tokens, reason, len(self.prompt), self.reused)
+
+
+class TextGenerator:
+    """A model that writes, and remembers what it has read.
+
+    Keys and values of the last texts stay in a cache. A prompt that begins like one of them is
+    read from where it parts: in a conversation, or in a chain of questions each put after the
+    answers before it, only the new part costs. See [prefix reuse][prefix-reuse].
+
+    Args:
+        model: The model; evaluated without dropout. If its weights change, call ``forget``.
+        tokenizer: Its tokenizer.
+
+    Examples:
+        ```python
+        import torch
+        from llmbook.generation import GenerationConfig, TextGenerator
+        from llmbook.gpt import GPT, GPTConfig
+        from llmbook.tokenizer import Tokenizer
+
+        torch.manual_seed(0)
+        tokenizer = Tokenizer([])
+        model = GPT(GPTConfig(vocab_size=256, d_model=16, num_layers=1, num_heads=2))
+        generator = TextGenerator(model, tokenizer)
+        config = GenerationConfig(max_new_tokens=8)
+        first, second = generator.generate(["a short prompt", "one more"], config)
+        print(first.finish_reason, first.prompt_tokens, len(first.tokens), second.prompt_tokens)
+        [again] = generator.generate(["a short prompt that is longer"], config)
+        print(again.prompt_tokens, again.reused_tokens)
+        ```
+
+        ``` {.text .output}
+        length 14 8 8
+        29 14
+        ```
+    """
+
+    def __init__(self, model: GPT, tokenizer: Tokenizer) -> None:
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise ValueError(
+                f"tokenizer must have at most the model's {model.config.vocab_size} tokens, "
+                f"got {tokenizer.vocab_size}"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache: RaggedCache | None = None
+        self._kept: list[list[int]] = []  # the tokens in each row of the cache
+
+    def generate(
+        self, prompts: Sequence[Prompt], config: GenerationConfig | None = None
+    ) -> list[Completion]:
+        """Go on with every prompt.
+
+        Args:
+            prompts: Texts, or their ids: special tokens must come as ids, since in a text they
+                are letters like others.
+            config: How, and how far. A text also ends where it reaches the model's
+                ``max_length``.
+
+        Returns:
+            A completion for each prompt.
+
+        Raises:
+            ValueError: If ``prompts`` is one string, or a prompt is empty or leaves no room.
+        """
+        config = config or GenerationConfig()
+        texts = self._begin(prompts, config)
+        if texts:
+            for _ in self._write(texts, config):
+                pass
+        return [text.completion() for text in texts]
+
+    def stream(self, prompt: Prompt, config: GenerationConfig | None = None) -> Iterator[str]:
+        """Go on with a prompt and give each piece of text as soon as it is certain.
+
+        Half a character is kept back, and so is what may turn out to be a stop string. The
+        pieces make up the text that ``generate`` would give.
+
+        Args:
+            prompt: A text, or its ids.
+            config: As in ``generate``.
+
+        Yields:
+            Pieces of text, none empty.
+
+        Raises:
+            ValueError: If the prompt is empty or leaves no room.
+        """
+        config = config or GenerationConfig()
+        [text] = self._begin([prompt], config)
+        decoder, given = codecs.getincrementaldecoder("utf-8")("replace"), 0
+        stops = [stop.encode() for stop in config.stop]
+        for _ in self._write([text], config):
+            held = 0
+            if text.finish_reason is None:
+                held = max((_overlap(text.data, stop) for stop in stops), default=0)
+            end = max(given, len(text.data) - held)
+            piece = decoder.decode(text.data[given:end], final=text.finish_reason is not None)
+            given = end
+            if piece:
+                yield piece
+
+    def _begin(self, prompts: Sequence[Prompt], config: GenerationConfig) -> list[_Text]:
+        if isinstance(prompts, str):
+            raise ValueError(f"prompts must be several prompts, got the string {prompts[:20]!r}")
+        texts = []
+        for i, prompt in enumerate(prompts):
+            ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+            if not 1 <= len(ids) < self.model.config.max_length:
+                raise ValueError(
+                    f"prompts[{i}] must hold from 1 to {self.model.config.max_length - 1} tokens, "
+                    f"got {len(ids)}"
+                )
+            texts.append(_Text(ids, config))
+        return texts
+
+    def _write(self, texts: list[_Text], config: GenerationConfig) -> Iterator[None]:
+        """Write all texts, in step; pause after each step."""
+        was_training = self.model.training
+        self.model.eval()
+        active = list(texts)  # in the order of their rows in the cache
+        done: list[_Text] = []
+        known, self._cache = self._cache, None  # until it is known again what the rows hold
+        with torch.inference_mode():
+            cache = self._recall(texts, known)
+        try:
+            while active:
+                # Not around the pause: what the caller does there is no business of ours.
+                with torch.inference_mode():
+                    self._step(active, cache, config)
+                    for row in reversed(range(len(active))):
+                        if active[row].finish_reason is not None:
+                            cache.retire(row)  # the last row comes into its place, here as there
+                            active[row], active[-1] = active[-1], active[row]
+                            done.append(active.pop())
+                yield
+        finally:
+            self.model.train(was_training)
+            cache.revive()
+            self._kept = [
+                (text.prompt + text.tokens)[:length]
+                for text, length in zip(active + done[::-1], cache.lengths, strict=True)
+            ]
+            self._cache = cache
+
+    def _recall(self, texts: list[_Text], cache: RaggedCache | None) -> RaggedCache:
+        """A row for each text that holds as much of its prompt as has been read before.
+
+        Prompts that begin alike, such as questions after the same examples, have their common
+        beginning read once and copied.
+        """
+        prompts = [text.prompt for text in texts]
+        # The last token of a prompt is always read: from its logits the writing goes on.
+        lengths, rows = [], []
+        for prompt in prompts:
+            known = [_common(prompt[:-1], kept) for kept in self._kept] or [0]
+            lengths.append(max(known))
+            rows.append(known.index(lengths[-1]))
+        alike = [_common(prompts[0][:-1], prompt[:-1]) for prompt in prompts[1:]]
+        shared = min(alike, default=0)
+        if cache is not None and max(lengths) >= max(1, shared):
+            cache.select(rows)
+            cache.truncate(lengths)
+        else:
+            lengths = [0] + [shared] * (len(prompts) - 1)  # read for the first, then copied
+            cache = self.model.new_cache(1, max(map(len, prompts)) + 64)
+            if shared:
+                self.model.hidden(self._pad([prompts[0][:shared]]), cache=cache)
+            cache.select([0] * len(prompts))
+        for text, length in zip(texts, lengths, strict=True):
+            text.reused = length
+        return cache
+
+    def _step(self, texts: list[_Text], cache: RaggedCache, config: GenerationConfig) -> None:
+        """Read what is new in each row, and add a token to its text, or several if guessed."""
+        starts = cache.lengths
+        news = [(t.prompt + t.tokens)[n:] for t, n in zip(texts, starts, strict=True)]
+        guesses = self._guesses(texts, config)
+        rows = [new + guess for new, guess in zip(news, guesses, strict=True)]
+        counts = [len(row) for row in rows]
+        stream = self.model.hidden(self._pad(rows), cache=cache, counts=counts)
+        # The logits after the last token that is certain, and after each guess.
+        index = [
+            (row, column)
+            for row, guess in enumerate(guesses)
+            for column in range(counts[row] - 1 - len(guess), counts[row])
+        ]
+        where = torch.tensor(index, device=stream.device).unbind(1)
+        logits = self.model.output_head(stream[where])  # (B + guesses, V)
+        answers = iter(self._choose(logits, texts, config))
+        ends, max_length = [], self.model.config.max_length
+        for text, start, new, guess in zip(texts, starts, news, guesses, strict=True):
+            likeliest = [next(answers) for _ in range(len(guess) + 1)]
+            right = 0
+            while right < len(guess) and guess[right] == likeliest[right]:
+                right += 1
+            for token in likeliest[: right + 1]:
+                if text.finish_reason is None:
+                    piece = self.tokenizer.vocabulary.get(token, b"")
+                    text.add(token, piece, max_length)
+            if guess:
+                text.judge(len(guess), right)
+            ends.append(start + len(new) + right)
+        cache.truncate(ends)
+
+    def _guesses(self, texts: list[_Text], config: GenerationConfig) -> list[list[int]]:
+        """The guesses to check, as many for all texts together as cost about one step."""
+        most = min(config.lookup, 16 // len(texts) - 1) if config.temperature == 0 else 0
+        room = self.model.config.max_length
+        guesses = [
+            text.guess(min(most, room - len(text.prompt) - len(text.tokens))) for text in texts
+        ]
+        # A guess makes all rows longer, so it must serve most of them.
+        if 2 * sum(map(bool, guesses)) <= len(texts):
+            return [[] for _ in texts]
+        return guesses
+
+    def _choose(self, logits: Tensor, texts: list[_Text], config: GenerationConfig) -> list[int]:
+        if config.temperature == 0:
+            chosen = logits.argmax(dim=-1)
+        else:
+            # The first token whose cumulative probability exceeds a random number.
+            draws = torch.stack([torch.rand((), generator=text.generator) for text in texts])
+            sums = next_token_distribution(logits, config).cumsum(dim=-1)
+            chosen = (sums <= draws.to(sums)[:, None] * sums[:, -1:]).sum(dim=-1)
+        return cast(list[int], chosen.tolist())
+
+    def _pad(self, rows: list[list[int]]) -> Tensor:
+        longest = max(map(len, rows))
+        padded = [row + [0] * (longest - len(row)) for row in rows]
+        return torch.tensor(padded, device=self.model.token_embedding.weight.device)
+
+
+def generate(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    config: GenerationConfig | None = None,
+) -> list[Completion]:
+    """Go on with every prompt, once; arguments as in [`TextGenerator`]
+    [llmbook.generation.TextGenerator], which also remembers.
+
+    Returns:
+        A completion for each prompt.
+    """
+    return TextGenerator(model, tokenizer).generate(prompts, config)
+
+
+def _common(a: list[int], b: list[int]) -> int:
+    """Length of the beginning that two lists share."""
+    # Halving compares whole slices, which is far faster than one item after another.
+    return bisect_right(range(1, min(len(a), len(b)) + 1), 0, key=lambda n: a[:n] != b[:n])
+
+
+def _overlap(data: bytes, stop: bytes) -> int:
+    """Length of the longest end of ``data`` with which ``stop`` begins."""
+    return next((n for n in range(len(stop) - 1, 0, -1) if data.endswith(stop[:n])), 0)

