@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parent
+# The tests are small: more threads gain them nothing, and on a busy machine cost them minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(ROOT / "tests" / "site"))
 
 from site_harness import Site, serve  # noqa: E402

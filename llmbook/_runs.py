@@ -163,6 +163,8 @@ class Run:
             os.fsync(self._log.fileno())
             with _replacing(self.folder / "checkpoint.pt") as file:
                 torch.save(state, file)
+        if dist.is_initialized():
+            dist.barrier()  # until it is there: one might read it next
 
     def __enter__(self) -> Self:
         self._handler = None
