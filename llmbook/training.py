@@ -298,9 +298,9 @@ def train(
     run.restore_random()  # only now, as drawing batches may take random numbers
     model.train()
     stop, start = False, time.perf_counter() - run.seconds
-    todo = range(len(run.losses), config.steps)
+    left = range(len(run.losses), config.steps)
     hidden = rank > 0 or not progress
-    with run, tqdm(todo, "", config.steps, initial=todo.start, disable=hidden) as bar:
+    with run, tqdm(left, "", config.steps, initial=left.start, disable=hidden) as bar:
         for step in bar:
             rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:
