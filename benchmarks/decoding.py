@@ -29,6 +29,7 @@ from llmbook import corpus
 from llmbook.generation import GenerationConfig, TextGenerator
 from llmbook.gpt import GPT
 from llmbook.pretrained import Pretrained, from_pretrained
+from llmbook.weights import Layout
 
 Ids = list[list[int]]
 
@@ -45,24 +46,9 @@ def as_transformers(model: GPT) -> transformers.LlamaForCausalLM:
     )  # fmt: skip
     with torch.device("meta"):
         theirs = transformers.LlamaForCausalLM(config)
-    inner = theirs.model
-    pairs = [(inner.embed_tokens, model.token_embedding), (inner.norm, model.final_norm)]
-    pairs.append((theirs.lm_head, model.output_head))
-    for layer, block in zip(inner.layers, model.blocks, strict=True):
-        attention, feed_forward = block.attention, block.feed_forward
-        pairs += [
-            (layer.input_layernorm, block.attention_norm),
-            (layer.self_attn.q_proj, attention.query_proj),
-            (layer.self_attn.k_proj, attention.key_proj),
-            (layer.self_attn.v_proj, attention.value_proj),
-            (layer.self_attn.o_proj, attention.output_proj),
-            (layer.post_attention_layernorm, block.feed_forward_norm),
-            (layer.mlp.gate_proj, feed_forward.gate_proj),
-            (layer.mlp.up_proj, feed_forward.up_proj),
-            (layer.mlp.down_proj, feed_forward.down_proj),
-        ]
-    for there, here in pairs:
-        there.weight = here.weight
+    layout, inner = Layout("llama", "model."), theirs.model
+    state = {layout.name(name): weight for name, weight in model.state_dict().items()}
+    theirs.load_state_dict(state, assign=True)
     inner.rotary_emb = type(inner.rotary_emb)(config)  # a buffer: it stayed on the meta device
     return theirs.eval()
 

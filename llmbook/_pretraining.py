@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llmbook._files import replacing
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.pretrained import save
 from llmbook.tokenizer import Tokenizer
@@ -189,9 +190,8 @@ def _open(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _write(out: Path, run: dict[str, Any]) -> None:
-    part = out / "run.json.part"
-    part.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-    part.replace(out / "run.json")
+    with replacing(out / "run.json") as part:
+        part.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
 def _loss(model: nn.Module, batch: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from llmbook import corpus
+from llmbook._files import replacing
 from llmbook.generation import GenerationConfig, generate
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.pretrained import from_pretrained, save
@@ -304,9 +305,8 @@ def _make(folder: Path, training: TrainingConfig, every: int) -> Record:
 
     rounded = [round(loss, 4) for loss in losses]
     record = Record(rounded, milestones, best.step, len(ids), round(seconds, 1))
-    unfinished = folder / "record.json.part"
-    unfinished.write_text(json.dumps(asdict(record), ensure_ascii=False), encoding="utf-8")
-    unfinished.replace(folder / "record.json")
+    with replacing(folder / "record.json") as part:
+        part.write_text(json.dumps(asdict(record), ensure_ascii=False), encoding="utf-8")
     return record
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from llmbook import numerals
+from llmbook._files import replacing
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.instructions import CHAT_TOKENS, Example, chat_example
 from llmbook.tokenizer import Tokenizer
@@ -152,11 +153,9 @@ def _main() -> None:
     config = TrainingConfig(steps=6000, learning_rate=4e-3, betas=(0.9, 0.98))
     losses = train(model, TokenBatches(torch.tensor(ids), 16, 64), loss_of, config, progress=True)
     print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
-    path = Path(str(_WEIGHTS))
-    unfinished = path.with_suffix(".part")
     weights = {name: weight.half() for name, weight in model.state_dict().items()}
-    unfinished.write_bytes(safetensors.torch.save(weights))
-    unfinished.replace(path)
+    with replacing(Path(str(_WEIGHTS))) as part:
+        part.write_bytes(safetensors.torch.save(weights))
 
 
 if __name__ == "__main__":

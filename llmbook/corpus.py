@@ -13,12 +13,12 @@ comments are left out, and so is every sentence that would be left with a hole, 
 holds a formula.
 """
 
-import os
 import re
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
+
+from llmbook._files import replacing
 
 __all__ = ["load"]
 
@@ -97,11 +97,8 @@ def _write(docs: Path, data: Path) -> None:
             raise ValueError(f"docs must hold pages in {language}/, got none in {docs}")
         prose = [p for p in pages if "api" not in p.relative_to(docs).parts]
         lines = [line for p in prose for line in _paragraphs(p.read_text(encoding="utf-8"))]
-        handle, name = tempfile.mkstemp(dir=data)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write("\n".join(lines) + "\n")
-        Path(name).chmod(0o644)
-        Path(name).replace(data / f"book.{language}.txt")
+        with replacing(data / f"book.{language}.txt") as part:
+            part.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

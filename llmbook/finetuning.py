@@ -12,7 +12,6 @@ it, and ``alpha`` says how much of their product is added.
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook._checks import check_at_least_one, check_positive, check_probability
+from llmbook._files import replacing
 
 __all__ = [
     "LoRALinear",
@@ -291,15 +291,8 @@ def save_lora(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     [(rank, alpha)] = kinds
     about = {"rank": rank, "alpha": alpha, "targets": [*adapters]}
     tensors = {name: p.detach().contiguous() for name, p in lora_parameters(model).items()}
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        save_file(tensors, temporary, {"lora": json.dumps(about)})
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part:
+        save_file(tensors, part, {"lora": json.dumps(about)})
     return path
 
 

@@ -106,7 +106,8 @@ def next_token_distribution(logits: Tensor, config: GenerationConfig) -> Tensor:
         logits = logits.masked_fill(logits < least, float("-inf"))
     if config.top_p < 1:
         descending, order = logits.sort(dim=-1, descending=True, stable=True)
-        likelier = descending.softmax(dim=-1).cumsum(dim=-1) - descending.softmax(dim=-1)
+        ranked = descending.softmax(dim=-1)
+        likelier = ranked.cumsum(dim=-1) - ranked
         beyond = likelier >= config.top_p  # those before it reach the sum without it
         beyond[:, 0] = False
         logits = logits.masked_fill(beyond.scatter(-1, order, beyond), float("-inf"))
@@ -122,25 +123,28 @@ class _Text:
     """One text of a batch while it is written."""
 
     def __init__(self, prompt: list[int], config: GenerationConfig) -> None:
-        self.prompt = prompt
+        self.ids = list(prompt)  # and what is written after it
+        self.prompt_tokens = len(prompt)
         self.config = config
         self.reused = 0
-        self.tokens: list[int] = []
         self.data = b""
         self.finish_reason: FinishReason | None = None
         self.generator = torch.Generator().manual_seed(config.seed)
         self._stops = [stop.encode() for stop in config.stop]
-        self._ids = list(prompt)
         self._follows: dict[tuple[int, ...], int] = {}  # three tokens -> where they last ended
         self._bold = 1  # how far to guess
         for end in range(3, len(prompt)):
             self._follows[tuple(prompt[end - 3 : end])] = end
 
+    @property
+    def written(self) -> int:
+        """Number of tokens written."""
+        return len(self.ids) - self.prompt_tokens
+
     def add(self, token: int, piece: bytes, max_length: int) -> None:
         """Add a token, which stands for some bytes, and end the text if it ends here."""
-        self._follows[tuple(self._ids[-3:])] = len(self._ids)
-        self._ids.append(token)
-        self.tokens.append(token)
+        self._follows[tuple(self.ids[-3:])] = len(self.ids)
+        self.ids.append(token)
         if token in self.config.end_ids:
             self.finish_reason = "end"
             return
@@ -151,16 +155,16 @@ class _Text:
         if places := [place for place in found if place >= 0]:
             self.data = self.data[: min(places)]
             self.finish_reason = "stop"
-        elif len(self.tokens) == self.config.max_new_tokens or len(self._ids) == max_length:
+        elif self.written == self.config.max_new_tokens or len(self.ids) == max_length:
             self.finish_reason = "length"
 
     def guess(self, room: int) -> list[int]:
         """What followed the last three tokens when they stood here before, if they did."""
-        start = self._follows.get(tuple(self._ids[-3:]))
+        start = self._follows.get(tuple(self.ids[-3:]))
         if start is None:
             return []
-        room = min(room, self._bold, self.config.max_new_tokens - len(self.tokens) - 1)
-        cycle = self._ids[start:]  # what came since may come again, and again
+        room = min(room, self._bold, self.config.max_new_tokens - self.written - 1)
+        cycle = self.ids[start:]  # what came since may come again, and again
         return [cycle[i % len(cycle)] for i in range(room)]
 
     def judge(self, guessed: int, right: int) -> None:
@@ -170,7 +174,8 @@ class _Text:
     def completion(self) -> Completion:
         text = self.data.decode("utf-8", "replace")
         reason = self.finish_reason or "length"
-        return Completion(text, self.tokens, reason, len(self.prompt), self.reused)
+        tokens = self.ids[self.prompt_tokens :]
+        return Completion(text, tokens, reason, self.prompt_tokens, self.reused)
 
 
 class TextGenerator:
@@ -315,7 +320,7 @@ class TextGenerator:
             self.model.train(was_training)
             cache.revive()
             self._kept = [
-                (text.prompt + text.tokens)[:length]
+                text.ids[:length]
                 for text, length in zip(active + done[::-1], cache.lengths, strict=True)
             ]
             self._cache = cache
@@ -326,7 +331,7 @@ class TextGenerator:
         Prompts that begin alike, such as questions after the same examples, have their common
         beginning read once and copied.
         """
-        prompts = [text.prompt for text in texts]
+        prompts = [text.ids for text in texts]
         # The last token of a prompt is always read: from its logits the writing goes on.
         lengths, rows = [], []
         for prompt in prompts:
@@ -351,7 +356,7 @@ class TextGenerator:
     def _step(self, texts: list[_Text], cache: RaggedCache, config: GenerationConfig) -> None:
         """Read what is new in each row, and add a token to its text, or several if guessed."""
         starts = cache.lengths
-        news = [(t.prompt + t.tokens)[n:] for t, n in zip(texts, starts, strict=True)]
+        news = [text.ids[n:] for text, n in zip(texts, starts, strict=True)]
         guesses = self._guesses(texts, config)
         rows = [new + guess for new, guess in zip(news, guesses, strict=True)]
         counts = [len(row) for row in rows]
@@ -384,9 +389,7 @@ class TextGenerator:
         """The guesses to check, as many for all texts together as cost about one step."""
         most = min(config.lookup, 16 // len(texts) - 1) if config.temperature == 0 else 0
         room = self.model.config.max_length
-        guesses = [
-            text.guess(min(most, room - len(text.prompt) - len(text.tokens))) for text in texts
-        ]
+        guesses = [text.guess(min(most, room - len(text.ids))) for text in texts]
         # A guess makes all rows longer, so it must serve most of them.
         if 2 * sum(map(bool, guesses)) <= len(texts):
             return [[] for _ in texts]

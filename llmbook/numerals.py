@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from llmbook._files import replacing
 from llmbook.training import TrainingConfig, next_token_loss, train
 from llmbook.transformer import Transformer, TransformerConfig
 
@@ -230,10 +231,8 @@ def _main() -> None:
     losses = train(model, batches(), loss_of, TrainingConfig())
     print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
     weights = {name: weight.half() for name, weight in model.state_dict().items()}
-    path = Path(str(_WEIGHTS))
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(safetensors.torch.save(weights | {"losses": torch.tensor(losses)}))
-    unfinished.replace(path)
+    with replacing(Path(str(_WEIGHTS))) as part:
+        part.write_bytes(safetensors.torch.save(weights | {"losses": torch.tensor(losses)}))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ keeps its text as text, leaves the background transparent and uses only the colo
 """
 
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,6 +20,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from numpy.typing import ArrayLike
+
+from llmbook._files import replacing
 
 __all__ = ["attention_map", "curves", "heatmap", "save"]
 
@@ -237,18 +238,10 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     metadata = {"Date": None, "Creator": None} if kind == "svg" else None
     # A fixed salt: the names of clip paths must not change from one run to the next.
     style = _style() | {"svg.fonttype": "none", "svg.hashsalt": "llmbook"}
-    handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with mpl.rc_context(style), warnings.catch_warnings():
-            if kind == "svg":  # the reader's font draws the text; ours need not hold it
-                warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            figure.savefig(temporary, format=kind, metadata=metadata, transparent=kind == "svg")
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part, mpl.rc_context(style), warnings.catch_warnings():
+        if kind == "svg":  # the reader's font draws the text; ours need not hold it
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(part, format=kind, metadata=metadata, transparent=kind == "svg")
     return path
 
 

@@ -13,7 +13,6 @@ Hugging Face's ``tokenizer.json``; for the same merges the ids are those of ``to
 import json
 import os
 import re
-import tempfile
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import regex  # type: ignore[import-untyped]
+
+from llmbook._files import replacing
 
 __all__ = ["GPT2_PATTERN", "Tokenizer", "from_letters"]
 
@@ -278,15 +279,8 @@ class Tokenizer:
                 "merges": [f"{_to_letters(a)} {_to_letters(b)}" for a, b in self.merges],
             },
         }
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                json.dump(data, file, ensure_ascii=False, indent=1)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+            json.dump(data, file, ensure_ascii=False, indent=1)
         return path
 
     @classmethod

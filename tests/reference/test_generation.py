@@ -1,7 +1,5 @@
 """Generation against transformers: the distributions, and a real model's greedy text."""
 
-import re
-
 import pytest
 import torch
 import transformers
@@ -11,18 +9,7 @@ from llmbook import corpus
 from llmbook.generation import GenerationConfig, generate, next_token_distribution
 from llmbook.gpt import GPT
 from llmbook.pretrained import from_pretrained
-
-LLAMA_NAMES = {
-    "attention_norm": "input_layernorm",
-    "attention.query_proj": "self_attn.q_proj",
-    "attention.key_proj": "self_attn.k_proj",
-    "attention.value_proj": "self_attn.v_proj",
-    "attention.output_proj": "self_attn.o_proj",
-    "feed_forward_norm": "post_attention_layernorm",
-    "feed_forward.gate_proj": "mlp.gate_proj",
-    "feed_forward.up_proj": "mlp.up_proj",
-    "feed_forward.down_proj": "mlp.down_proj",
-}
+from llmbook.weights import Layout
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
@@ -55,13 +42,8 @@ def as_transformers(model: GPT) -> transformers.LlamaForCausalLM:
         rope_parameters={"rope_type": "default", "rope_theta": c.rope_base},
         rms_norm_eps=c.norm_eps, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
-    state = {}
-    for name, weight in model.state_dict().items():
-        part, kind = name.rsplit(".", 1)
-        if block := re.fullmatch(r"blocks\.(\d+)\.(.+)", part):
-            part = f"model.layers.{block[1]}.{LLAMA_NAMES[block[2]]}"
-        ends = {"token_embedding": "model.embed_tokens", "final_norm": "model.norm"}
-        state[f"{ends.get(part, part).replace('output_head', 'lm_head')}.{kind}"] = weight
+    layout = Layout("llama", "model.")
+    state = {layout.name(name): weight for name, weight in model.state_dict().items()}
     with torch.device("meta"):
         reference = transformers.LlamaForCausalLM(config)
     reference.load_state_dict(state, assign=True)
