@@ -137,6 +137,7 @@ class RaggedCache:
         # Zeros, since a hidden slot still enters the average, with weight 0: it must be finite.
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros_like(self.keys)
+        self._tokens = torch.zeros(shape[1], shape[3], dtype=torch.long, device=device)
         self._lengths = [0] * shape[1]
         self._active = shape[1]
 
@@ -159,8 +160,24 @@ class RaggedCache:
             pad = (0, 0, 0, max(end, 2 * room) - room)
             self.keys = torch.nn.functional.pad(self.keys, pad)
             self.values = torch.nn.functional.pad(self.values, pad)
+            self._tokens = torch.nn.functional.pad(self._tokens, pad[-2:])
         self._positions, self._end = positions, end
         self._rows = torch.arange(self._active, device=positions.device)[:, None]
+
+    def follow(self, tokens: Tensor) -> Tensor:
+        """Remember new tokens themselves, for a model with token shift; call it after ``begin``.
+
+        Args:
+            tokens: Their ids, shape ``(B, T)``.
+
+        Returns:
+            The id of the token before the first new one in each row, ``-1`` where there is none,
+            shape ``(B,)``.
+        """
+        kept, starts = self._tokens[: self._active], self._positions[..., :1].expand(len(tokens), 1)
+        last = kept.gather(1, (starts - 1).clamp(min=0))
+        self._tokens[self._rows, self._positions] = tokens
+        return last.masked_fill(starts == 0, -1)[:, 0]
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write the keys and values of new positions of one layer.
@@ -215,6 +232,7 @@ class RaggedCache:
         if list(rows) != [*range(len(self._lengths))]:
             index = torch.tensor(rows, device=self.keys.device)
             self.keys, self.values = self.keys[:, index], self.values[:, index]
+            self._tokens = self._tokens[index]
             self._lengths = [self._lengths[row] for row in rows]
         self.revive()
 
@@ -230,6 +248,7 @@ class RaggedCache:
         if row != last:
             for kept in (self.keys, self.values):
                 kept[:, [row, last]] = kept[:, [last, row]]
+            self._tokens[[row, last]] = self._tokens[[last, row]]
             lengths = self._lengths
             lengths[row], lengths[last] = lengths[last], lengths[row]
         self._active = last

@@ -122,6 +122,7 @@ class GPTConfig:
     bias: Bias = "all"  # in all linear maps but the head, in queries, keys and values, or nowhere
     qk_norm: bool = False  # normalize each query and key head, as Qwen3 does
     tie_weights: bool = True  # one table for the embedding and the output head
+    token_shift: bool = False  # add a map of the embedding before, so that each token knows it
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -164,8 +165,10 @@ class GPTConfig:
         attention = d * qkv + at_qkv * qkv + H * D * d + everywhere * d
         feed_forward = (maps + 1) * d * d_ff + everywhere * (maps * d_ff + d)
         normalized = (2 * L + 1) * d + (2 * L * D if self.qk_norm else 0)
+        shift = {"token shift": d * d} if self.token_shift else {}
         return {
             "token embedding": V * d,
+            **shift,
             "position embedding": self.max_length * d if self.positions == "learned" else 0,
             "attention": L * attention,
             "feed-forward": L * feed_forward,
@@ -196,7 +199,9 @@ class GPTConfig:
         H, H_kv, D, d_ff = self.sizes
         T, S, d, L = length, cached + length, self.d_model, self.num_layers
         matrices = 3 if self.activation == "swiglu" else 2
+        shift = {"token shift": 2 * T * d * d} if self.token_shift else {}
         return {
+            **shift,
             "projections": L * 2 * T * d * (2 * H + 2 * H_kv) * D,
             "scores and averages": L * 4 * T * S * H * D,
             "feed-forward": L * 2 * T * d * d_ff * matrices,
@@ -318,7 +323,7 @@ class GPT(nn.Module):
     Built up on the page on [GPT][gpt]. Weights begin as in GPT-2: normal with a standard
     deviation of 0.02, divided by the root of the number of sublayers where a sublayer writes
     into the stream; biases are zero. Sources: Radford et al. (2018, section 4.1) and (2019, section
-    2.3).
+    2.3); Peng et al., "RWKV" (2023, section 3.1), for the idea of token shift.
 
     Args:
         config: The shape of the model.
@@ -344,6 +349,7 @@ class GPT(nn.Module):
         self.token_embedding = nn.Embedding(c.vocab_size, c.d_model)
         learned = c.positions == "learned"
         self.position_embedding = nn.Embedding(c.max_length, c.d_model) if learned else None
+        self.shift_proj = nn.Linear(c.d_model, c.d_model, bias=False) if c.token_shift else None
         self.dropout = nn.Dropout(c.dropout)
         self.blocks = nn.ModuleList(GPTBlock(c) for _ in range(c.num_layers))
         self.final_norm = _norm(c, c.d_model)
@@ -356,6 +362,8 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * c.num_layers) ** (0.5 * writes))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+        if self.shift_proj is not None:  # the embedding before counts as much as the token's own
+            nn.init.normal_(self.shift_proj.weight, std=c.d_model**-0.5)
         self._rotations: Rotation | None = None  # made when first needed, where it is needed
 
     def new_cache(self, batch_size: int = 1, capacity: int = 64) -> RaggedCache:
@@ -446,6 +454,8 @@ class GPT(nn.Module):
             mask = mask.view(-1, 1, T, S)
         if cache is not None:
             cache.begin(positions, S)
+        if self.shift_proj is not None:
+            x = x + self._before(tokens, cache)
         x = self.dropout(x)
         for layer, block in enumerate(self.blocks):
             store = None if cache is None else partial(cache.append, layer)
@@ -453,6 +463,14 @@ class GPT(nn.Module):
         if cache is not None:
             cache.end(counts)
         return cast(Tensor, self.final_norm(x))
+
+    def _before(self, tokens: Tensor, cache: RaggedCache | None) -> Tensor:
+        """What each token is told of the one before it, shape ``(B, T, d_model)``."""
+        last = tokens.new_full((len(tokens),), -1) if cache is None else cache.follow(tokens)
+        before = torch.cat((last[:, None], tokens[:, :-1]), dim=1)  # (B, T); -1: there is none
+        shift = cast(nn.Linear, self.shift_proj)
+        told = shift(self.token_embedding(before.clamp(min=0)))
+        return cast(Tensor, told * (before >= 0).to(told.dtype)[..., None])
 
     def _rotation_table(self, length: int, like: Tensor) -> Rotation:
         """Cosine and sine for all positions below ``length``, each of shape ``(_, D)``."""

@@ -32,6 +32,7 @@ __all__ = ["Layout", "StoredTensor", "build", "open_safetensors", "read_config"]
 _PARTS = [  # ours, GPT-2's, that of Llama, Mistral and Qwen, GGUF's
     ("token_embedding", "wte", "embed_tokens", "token_embd"),
     ("position_embedding", "wpe", "", "position_embd"),
+    ("shift_proj", "", "", ""),
     ("attention_norm", "ln_1", "input_layernorm", "attn_norm"),
     ("attention.query_proj", "attn.c_attn", "self_attn.q_proj", "attn_q"),
     ("attention.key_proj", "attn.c_attn", "self_attn.k_proj", "attn_k"),

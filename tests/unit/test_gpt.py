@@ -37,6 +37,7 @@ def configs(draw) -> GPTConfig:
         bias=draw(st.sampled_from(["all", "qkv", "none"])),
         qk_norm=draw(st.booleans()),
         tie_weights=draw(st.booleans()),
+        token_shift=draw(st.booleans()),
     )
 
 
@@ -132,6 +133,7 @@ def test_the_count_of_parameters_is_that_of_the_model(config):
     counted = dict.fromkeys(parts, 0)
     for name, parameter in model.named_parameters():
         words = {"token_embedding": "token embedding", "position_embedding": "position embedding"}
+        words |= {"shift_proj": "token shift"}
         words |= {"norm": "normalization", "feed_forward": "feed-forward"}
         words |= {"attention": "attention", "output_head": "output head"}
         part = next(v for k, v in words.items() if k in name.replace("feed_forward_norm", "norm"))
@@ -234,6 +236,17 @@ def test_an_untrained_model_loses_about_ln_v():
     logits = model(tokens[:, :-1]).flatten(0, 1)
     loss = torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten())
     assert loss.item() == pytest.approx(math.log(500), abs=0.1)
+
+
+def test_token_shift_tells_each_token_of_the_one_before():
+    model = GPT(GPTConfig(vocab_size=V, d_model=8, num_layers=1, num_heads=2, token_shift=True))
+    read: list[torch.Tensor] = []
+    model.dropout.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    model(torch.tensor([[3, 1, 4]]))
+    table, shift = model.token_embedding.weight, model.shift_proj.weight
+    places = model.position_embedding.weight
+    expected = [table[3], table[1] + shift @ table[3], table[4] + shift @ table[1]]
+    torch.testing.assert_close(read[0][0], torch.stack(expected) + places[:3])
 
 
 def test_dropout_is_active_in_training_only():

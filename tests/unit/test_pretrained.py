@@ -68,6 +68,7 @@ def configs(draw) -> GPTConfig:
         bias=draw(st.sampled_from(["all", "qkv", "none"])),
         qk_norm=draw(st.booleans()),
         tie_weights=draw(st.booleans()),
+        token_shift=draw(st.booleans()),
     )
 
 
