@@ -1,13 +1,23 @@
 """Checks of what callers pass in: each raises a ValueError that names the argument."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # most checks are of numbers, in modules that can do without torch
+    from torch import Tensor
+
+
+class UnsupportedError(ValueError):
+    """A model asks for what our GPT does not do; another library may."""
 
 
 def check_attention_inputs(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float
 ) -> None:
     """Require query, key, value and mask whose shapes and types fit together."""
+    import torch
+
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         if tensor.dim() < 2 or not tensor.is_floating_point():
             raise ValueError(
@@ -43,6 +53,8 @@ def check_attention_inputs(
 
 def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
     """Require a boolean or additive mask that broadcasts to the shape of the scores."""
+    import torch
+
     if mask.dtype != torch.bool and not mask.is_floating_point():
         raise ValueError(
             "mask must be boolean (True = may attend) or floating point (added to the scores), "
@@ -113,6 +125,8 @@ def check_source_length(target_length: int, source_length: int) -> None:
 
 def check_tokens(name: str, tokens: Tensor, vocab_size: int) -> None:
     """Require token ids of shape ``(B, T)`` below the size of the vocabulary."""
+    import torch
+
     if tokens.dim() != 2 or tokens.size(-1) == 0 or tokens.dtype not in (torch.int32, torch.int64):
         raise ValueError(
             f"{name} must be integers of shape (batch, length), length at least 1, "

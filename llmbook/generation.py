@@ -17,7 +17,7 @@ import codecs
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,8 +52,9 @@ class GenerationConfig:
     min_p: float = 0.0  # draw from tokens at least this likely, as a share of the likeliest
     stop: tuple[str, ...] = ()  # the text ends before the first of these
     end_ids: tuple[int, ...] = ()  # the text ends at one of these tokens
-    seed: int = 0  # each prompt draws by itself, whatever else is in the batch
+    seed: int | tuple[int, ...] = 0  # of every prompt, or one each; each prompt draws by itself
     lookup: int = 15  # most tokens guessed at a time, at temperature 0; they change nothing
+    logprobs: bool = False  # give the log-probability of each token written
 
     def __post_init__(self) -> None:
         check_at_least_one("max_new_tokens", self.max_new_tokens)
@@ -79,6 +80,7 @@ class Completion(NamedTuple):
     finish_reason: FinishReason  # "end": a token of end_ids; "stop": a stop string; "length"
     prompt_tokens: int
     reused_tokens: int  # tokens of the prompt that did not have to be read
+    logprobs: list[float] | None = None  # of each token written, in nats, from the logits alone
 
 
 def next_token_distribution(logits: Tensor, config: GenerationConfig) -> Tensor:
@@ -122,14 +124,15 @@ def next_token_distribution(logits: Tensor, config: GenerationConfig) -> Tensor:
 class _Text:
     """One text of a batch while it is written."""
 
-    def __init__(self, prompt: list[int], config: GenerationConfig) -> None:
+    def __init__(self, prompt: list[int], config: GenerationConfig, seed: int) -> None:
         self.ids = list(prompt)  # and what is written after it
         self.prompt_tokens = len(prompt)
         self.config = config
         self.reused = 0
         self.data = b""
+        self.logprobs: list[float] = []
         self.finish_reason: FinishReason | None = None
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator().manual_seed(seed)
         self._stops = [stop.encode() for stop in config.stop]
         self._follows: dict[tuple[int, ...], int] = {}  # three tokens -> where they last ended
         self._bold = 1  # how far to guess
@@ -175,7 +178,8 @@ class _Text:
         text = self.data.decode("utf-8", "replace")
         reason = self.finish_reason or "length"
         tokens = self.ids[self.prompt_tokens :]
-        return Completion(text, tokens, reason, self.prompt_tokens, self.reused)
+        logprobs = self.logprobs if self.config.logprobs else None
+        return Completion(text, tokens, reason, self.prompt_tokens, self.reused, logprobs)
 
 
 class TextGenerator:
@@ -243,7 +247,8 @@ class TextGenerator:
             A completion for each prompt.
 
         Raises:
-            ValueError: If ``prompts`` is one string, or a prompt is empty or leaves no room.
+            ValueError: If ``prompts`` is one string, a prompt is empty or leaves no room, or there
+                is not one seed for each.
         """
         config = config or GenerationConfig()
         texts = self._begin(prompts, config)
@@ -285,15 +290,23 @@ class TextGenerator:
     def _begin(self, prompts: Sequence[Prompt], config: GenerationConfig) -> list[_Text]:
         if isinstance(prompts, str):
             raise ValueError(f"prompts must be several prompts, got the string {prompts[:20]!r}")
+        seeds = config.seed
+        if isinstance(seeds, int):
+            seeds = (seeds,) * len(prompts)
+        if len(seeds) != len(prompts):
+            raise ValueError(
+                f"seed must be one number, or one for each of {len(prompts)} prompts, "
+                f"got {len(seeds)}"
+            )
         texts = []
-        for i, prompt in enumerate(prompts):
+        for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
             if not 1 <= len(ids) < self.model.config.max_length:
                 raise ValueError(
                     f"prompts[{i}] must hold from 1 to {self.model.config.max_length - 1} tokens, "
                     f"got {len(ids)}"
                 )
-            texts.append(_Text(ids, config))
+            texts.append(_Text(ids, config, seed))
         return texts
 
     def _write(self, texts: list[_Text], config: GenerationConfig) -> Iterator[None]:
@@ -369,17 +382,20 @@ class TextGenerator:
         ]
         where = torch.tensor(index, device=stream.device).unbind(1)
         logits = self.model.output_head(stream[where])  # (B + guesses, V)
-        answers = iter(self._choose(logits, texts, config))
+        chosen = self._choose(logits, texts, config)
+        logprobs = _logprobs(logits, chosen).tolist() if config.logprobs else [0.0] * len(chosen)
+        answers = zip(chosen.tolist(), logprobs, strict=True)
         ends, max_length = [], self.model.config.max_length
         for text, start, new, guess in zip(texts, starts, news, guesses, strict=True):
             likeliest = [next(answers) for _ in range(len(guess) + 1)]
             right = 0
-            while right < len(guess) and guess[right] == likeliest[right]:
+            while right < len(guess) and guess[right] == likeliest[right][0]:
                 right += 1
-            for token in likeliest[: right + 1]:
+            for token, logprob in likeliest[: right + 1]:
                 if text.finish_reason is None:
                     piece = self.tokenizer.vocabulary.get(token, b"")
                     text.add(token, piece, max_length)
+                    text.logprobs.append(logprob)
             if guess:
                 text.judge(len(guess), right)
             ends.append(start + len(new) + right)
@@ -395,15 +411,13 @@ class TextGenerator:
             return [[] for _ in texts]
         return guesses
 
-    def _choose(self, logits: Tensor, texts: list[_Text], config: GenerationConfig) -> list[int]:
+    def _choose(self, logits: Tensor, texts: list[_Text], config: GenerationConfig) -> Tensor:
         if config.temperature == 0:
-            chosen = logits.argmax(dim=-1)
-        else:
-            # The first token whose cumulative probability exceeds a random number.
-            draws = torch.stack([torch.rand((), generator=text.generator) for text in texts])
-            sums = next_token_distribution(logits, config).cumsum(dim=-1)
-            chosen = (sums <= draws.to(sums)[:, None] * sums[:, -1:]).sum(dim=-1)
-        return cast(list[int], chosen.tolist())
+            return logits.argmax(dim=-1)
+        # The first token whose cumulative probability exceeds a random number.
+        draws = torch.stack([torch.rand((), generator=text.generator) for text in texts])
+        sums = next_token_distribution(logits, config).cumsum(dim=-1)
+        return (sums <= draws.to(sums)[:, None] * sums[:, -1:]).sum(dim=-1)
 
     def _pad(self, rows: list[list[int]]) -> Tensor:
         longest = max(map(len, rows))
@@ -424,6 +438,11 @@ def generate(
         A completion for each prompt.
     """
     return TextGenerator(model, tokenizer).generate(prompts, config)
+
+
+def _logprobs(logits: Tensor, chosen: Tensor) -> Tensor:
+    """How likely the model finds what was chosen, whatever rule chose it."""
+    return logits.float().log_softmax(dim=-1).gather(-1, chosen[:, None])[:, 0]
 
 
 def _common(a: list[int], b: list[int]) -> int:

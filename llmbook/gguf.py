@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from llmbook._checks import UnsupportedError
 from llmbook.gpt import Bias, GPTConfig, RopeScaling
 from llmbook.positions import rotary_angles
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
@@ -118,7 +119,7 @@ class GGUF:
         """
         kind, family = self.architecture, _KEYS.get(self.architecture)
         if family is None:
-            raise ValueError(
+            raise UnsupportedError(
                 f"{self.path.name}: general.architecture must be one of {sorted(_KEYS)}, "
                 f"got {kind!r}: not supported"
             )
@@ -130,7 +131,8 @@ class GGUF:
         for key, value in values.items():
             harmless = key in _HARMLESS or (key == "rope.scaling.type" and value == "none")
             if not harmless and (key not in family or not isinstance(value, int | float)):
-                raise ValueError(f"{self.path.name}: {kind}.{key} = {value!r}: not supported")
+                got = f"{kind}.{key} = {value!r}"
+                raise UnsupportedError(f"{self.path.name}: {got}: not supported")
         if missing := [key for key in family if key not in values and key not in _OPTIONAL]:
             raise ValueError(f"{self.path.name} must have {kind}.{missing[0]}: it is missing")
         if "token_embd.weight" not in self.tensors:
@@ -139,7 +141,7 @@ class GGUF:
         head_dim = values.get("attention.key_length", sizes["d_model"] // sizes["num_heads"])
         for key in ("attention.value_length", "rope.dimension_count"):
             if values.get(key, head_dim) != head_dim:
-                raise ValueError(
+                raise UnsupportedError(
                     f"{self.path.name}: {kind}.{key} must be the dimension of a head ({head_dim}), "
                     f"got {values[key]}: not supported"
                 )
@@ -177,7 +179,7 @@ class GGUF:
         frequencies = rotary_angles(2, config.sizes[2], base=config.rope_base)[1].float()
         expected = frequencies / scaling.stretch(frequencies)
         if divisors.shape != expected.shape or not torch.allclose(divisors, expected, rtol=1e-3):
-            raise ValueError(
+            raise UnsupportedError(
                 f"{self.path.name}: rope_freqs.weight must follow Llama 3's rule, "
                 f"got {[round(x, 3) for x in divisors.tolist()]}: not supported"
             )
@@ -198,12 +200,12 @@ class GGUF:
             if key.startswith("tokenizer.ggml.")
         }
         if data.get("model") != "gpt2":
-            raise ValueError(
+            raise UnsupportedError(
                 f"{self.path.name}: tokenizer.ggml.model must be 'gpt2', that is byte-level BPE, "
                 f"got {data.get('model')!r}: not supported"
             )
         if (pre := data.get("pre")) not in _CUTS:
-            raise ValueError(
+            raise UnsupportedError(
                 f"{self.path.name}: tokenizer.ggml.pre must be one of {sorted(_CUTS)}, "
                 f"got {pre!r}: not supported"
             )

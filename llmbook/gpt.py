@@ -323,7 +323,7 @@ class GPT(nn.Module):
     Built up on the page on [GPT][gpt]. Weights begin as in GPT-2: normal with a standard
     deviation of 0.02, divided by the root of the number of sublayers where a sublayer writes
     into the stream; biases are zero. Sources: Radford et al. (2018, section 4.1) and (2019, section
-    2.3); Peng et al., "RWKV" (2023, section 3.1), for the idea of token shift.
+    2.3); Peng et al., "RWKV" (2023), for the idea of token shift.
 
     Args:
         config: The shape of the model.

@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from llmbook._checks import UnsupportedError
 from llmbook.gpt import GPT, Bias, GPTConfig, RopeScaling
 
 __all__ = ["Layout", "StoredTensor", "build", "open_safetensors", "read_config"]
@@ -274,7 +275,7 @@ def read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
     """
     kind = data.get("model_type")
     if kind not in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
-        raise ValueError(
+        raise UnsupportedError(
             "config.json: model_type must be 'gpt2', 'llama', 'mistral', 'qwen2', 'qwen3' or "
             f"'llmbook', got {kind!r}: not supported"
         )
@@ -344,7 +345,7 @@ def _rope_scaling(rope: Mapping[str, Any]) -> RopeScaling | None:
     if kind == "default":
         return None
     if kind != "llama3":
-        raise ValueError(
+        raise UnsupportedError(
             f"config.json: rope_type must be 'default' or 'llama3', got {kind!r}: not supported"
         )
     return RopeScaling(
@@ -365,7 +366,7 @@ def _require(data: Mapping[str, Any], key: str, *allowed: object) -> None:
     """Require one of the values allowed; the first holds where none is given."""
     if (value := data.get(key, allowed[0])) not in allowed:
         either = " or ".join(map(repr, allowed))
-        raise ValueError(f"config.json: {key} must be {either}, got {value!r}: not supported")
+        raise UnsupportedError(f"config.json: {key} must be {either}, got {value!r}: not supported")
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Generation: equal to rereading everything, whatever is batched, kept, stopped or streamed."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -250,6 +252,49 @@ def test_what_a_prompt_draws_does_not_depend_on_its_batch(texts, seed):
         assert completion.tokens == generate(model, BYTES, [text], config)[0].tokens
 
 
+@given(texts=batches, data=st.data())
+@settings(max_examples=20)
+def test_each_prompt_may_have_its_own_seed(texts, data):
+    one_each = st.lists(st.integers(0, 9), min_size=len(texts), max_size=len(texts))
+    seeds, model = data.draw(one_each), make_model()
+    config = GenerationConfig(max_new_tokens=6, temperature=1.0, seed=tuple(seeds))
+    together = generate(model, BYTES, texts, config)
+    for text, seed, completion in zip(texts, seeds, together, strict=True):
+        alone = GenerationConfig(max_new_tokens=6, temperature=1.0, seed=seed)
+        assert completion == generate(model, BYTES, [text], alone)[0]._replace(
+            reused_tokens=completion.reused_tokens
+        )
+
+
+def test_the_same_prompt_is_drawn_anew_with_another_seed():
+    config = GenerationConfig(max_new_tokens=6, temperature=1.0, seed=tuple(range(20)))
+    found = generate(make_model(), BYTES, ["ab"] * 20, config)
+    assert len({completion.text for completion in found}) > 15
+
+
+@given(kind=KINDS, texts=batches, temperature=st.sampled_from([0.0, 1.0]),
+       lookup=st.integers(0, 15), stop=st.sampled_from([(), ("a",)]))  # fmt: skip
+@settings(max_examples=40)
+def test_log_probabilities_are_those_of_rereading(kind, texts, temperature, lookup, stop):
+    """One for each token, what ended the text included, whatever is batched or guessed."""
+    model = make_model(kind)
+    config = GenerationConfig(
+        20, temperature, top_k=50, stop=stop, end_ids=(*range(200, 256),), lookup=lookup,
+        logprobs=True,
+    )  # fmt: skip
+    found = generate(model, BYTES, texts, config)
+    plain = generate(model, BYTES, texts, replace(config, logprobs=False))
+    for text, completion, other in zip(texts, found, plain, strict=True):
+        assert completion[:5] == other[:5] and other.logprobs is None
+        ids = BYTES.encode(text)
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + completion.tokens]))[0, len(ids) - 1 : -1]
+        tokens = torch.tensor(completion.tokens)[:, None]
+        expected = logits.log_softmax(-1).gather(-1, tokens)[:, 0]
+        found_each = torch.tensor(completion.logprobs)
+        torch.testing.assert_close(found_each, expected.float(), rtol=1e-5, atol=1e-5)
+
+
 logit_rows = st.lists(st.floats(-8, 8), min_size=2, max_size=12)
 
 
@@ -306,6 +351,10 @@ def test_nothing_to_do():
         (lambda: GenerationConfig(stop="ab"), "stop must be a tuple of strings .* got 'ab'"),
         (lambda: GenerationConfig(stop=("",)), r"stop must be a tuple of strings .* got \(''"),
         (lambda: generate(make_model(), BYTES, "ab"), "prompts must be several .* string 'ab'"),
+        (
+            lambda: generate(make_model(), BYTES, ["a", "b"], GenerationConfig(seed=(1, 2, 3))),
+            "seed must be one number, or one for each of 2 prompts, got 3",
+        ),
         (
             lambda: generate(make_model(), BYTES, ["a", ""]),
             r"prompts\[1\] must hold from 1 to 63 tokens, got 0",

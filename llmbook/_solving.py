@@ -1,0 +1,162 @@
+"""What the commands `solve`, `evaluate` and `compare` do."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmbook.evaluation import (
+    Grade,
+    cost,
+    evaluate,
+    mcnemar,
+    plan_score,
+    read_transcript,
+    score,
+    scores_by_size,
+    step_score,
+)
+from llmbook.models import LanguageModel, load
+from llmbook.prompting import Strategy, Trace, count_issues, strategy_for
+from llmbook.tasks import scan, task
+from llmbook.tasks.problem import Problem
+
+TINY = ("scan", "chains")
+"""Tasks for which models come with the book, trained to be asked in one way each."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A model, the strategy to ask it with, and how answers are graded."""
+
+    model: LanguageModel
+    strategy: Strategy
+    grade: Grade
+    task: str
+
+
+def task_of(model: str) -> str:
+    """The task that a model is asked if none is named."""
+    return next((task for task in TINY if model == f"{task}-tiny"), "word-problems")
+
+
+def asking(
+    model: str, strategy: str, task_name: str | None, *, chat: bool, max_new_tokens: int
+) -> Asking:
+    """Load a model and find the strategy for it."""
+    family = task_of(model)
+    if family in TINY:
+        from llmbook.experiment import chains_strategies, scan_strategies
+
+        if task_name not in (None, family):
+            raise ValueError(f"task must be {family} for the model {model}, got {task_name}")
+        made = scan_strategies() if family == "scan" else chains_strategies()
+        form = "direct" if strategy in ("zero-shot", "few-shot") else strategy
+        if form not in made:
+            raise ValueError(
+                f"strategy must be one of {', '.join(made)} for {model}, got {strategy}"
+            )
+        name = model if form == "least-to-most" else f"{model}-{form}"
+        return Asking(load(name), made[form], grade_of(family), family)
+    if task_name == "chains":
+        raise ValueError(f"task must be one with exemplars, as {model} was not trained on chains")
+    chosen = task.get(task_name or family)
+    made_for = strategy_for(chosen, strategy, max_new_tokens=max_new_tokens)
+    return Asking(load(model, chat=chat or None), made_for, chosen.grade, chosen.name)
+
+
+def grade_of(task_name: str) -> Grade:
+    """How answers to a task are graded."""
+    if task_name == "chains":
+        from llmbook.experiment.run import grade
+
+        return grade
+    return task.get(task_name).grade
+
+
+def draw(task_name: str, count: int, size: int | None, seed: int) -> list[Problem]:
+    """Problems of a task."""
+    if task_name == "chains":
+        from llmbook.tasks import chains
+
+        return chains.draw_problems(count, size or 8, seed=seed)
+    return task.get(task_name).problems(count, size=size, seed=seed)
+
+
+def posed(question: str, context: str, task_name: str) -> Problem:
+    """A question of the user's; a command of SCAN comes with its answer, so that it is graded."""
+    answer = ""
+    if task_name == "scan":
+        with suppress(ValueError):  # what is no command has no answer that we know
+            answer = scan.express(question)
+    return Problem(question, answer, context=context)
+
+
+def report(traces: list[Trace], grade: Grade, write: Callable[[str], object]) -> None:
+    """What an evaluation found, line by line."""
+    write(f"{'right':16}{score(traces, grade)}")
+    sizes = scores_by_size(traces, grade)
+    if len(sizes) > 1:
+        for size, value in sizes.items():
+            write(f"  size {size:<9}{value}")
+    if any(trace.steps for trace in traces):
+        write(f"{'plans':16}{plan_score(traces)}")
+        write(f"{'single steps':16}{step_score(traces, grade)}")
+    mean = cost(traces)
+    write(
+        f"{'a problem costs':16}{mean.calls:.1f} calls, {mean.prompt_tokens:,.0f} tokens read "
+        f"({mean.reused_tokens:,.0f} of them reused), {mean.completion_tokens:,.0f} written, "
+        f"{mean.seconds:.2f} s"
+    )
+    for kind, count in sorted(count_issues(traces).items()):
+        write(f"{'went wrong':16}{kind} × {count:,}")
+
+
+def run(
+    asked: Asking,
+    problems: list[Problem],
+    out: Path | None,
+    batch_size: int,
+    write: Callable[[str], object],
+) -> None:
+    """Evaluate, and say what was found."""
+    traces = evaluate(
+        asked.strategy,
+        asked.model,
+        problems,
+        transcript=out,
+        task=asked.task,
+        batch_size=batch_size,
+        progress=True,
+    )
+    report(traces, asked.grade, write)
+
+
+def compare(
+    first: Path, second: Path, task_name: str | None, write: Callable[[str], object]
+) -> None:
+    """Set two transcripts side by side."""
+    one, other = read_transcript(first), read_transcript(second)
+    for path in (first, second):
+        if (named := _named(path)) is not None:
+            if task_name not in (None, named):
+                raise ValueError(f"task must be {named} for {path}, got {task_name}")
+            task_name = named
+    if task_name is None:
+        raise ValueError(f"task must be given: neither {first} nor {second} names it")
+    grade = grade_of(task_name)
+    only_first, only_second, p = mcnemar(one, other, grade)
+    scores = score(one, grade), score(other, grade)
+    for path, value in zip((first, second), scores, strict=True):
+        write(f"{path}: {value}")
+    both = scores[0].right - only_first
+    write(f"both right: {both:,}; neither: {len(one) - both - only_first - only_second:,}")
+    write(f"only the first right: {only_first:,}; only the second: {only_second:,}; p = {p:.3g}")
+
+
+def _named(transcript: Path) -> str | None:
+    """The task that the first line of a transcript names, if it does."""
+    with transcript.open(encoding="utf-8") as lines:
+        found = json.loads(next(lines, "{}")).get("task")
+    return None if found is None else str(found)

@@ -1,0 +1,61 @@
+"""What of the experiment comes with the book: four models in half precision, and all figures.
+
+``python -m llmbook.experiment.ship runs/experiment`` puts them in place of those that are there.
+Each model has a card, ``card.json``: how it was made, from what, and what it did.
+"""
+
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+
+from llmbook._files import replacing
+from llmbook.experiment.table import keep_results, read_results
+from llmbook.pretrained import from_pretrained, save
+
+__all__ = ["SHIPPED", "ship"]
+
+SHIPPED = {
+    "scan-tiny": "scan-least-to-most-0",
+    "scan-tiny-direct": "scan-direct-0",
+    "chains-tiny": "chains-least-to-most-0",
+    "chains-tiny-chain-of-thought": "chains-chain-of-thought-0",
+}
+"""Names of models for [`load`][llmbook.models.load], and the folders that they come from."""
+
+_DATA = Path(str(resources.files("llmbook") / "data"))
+
+
+def ship(out: Path, data: Path = _DATA) -> None:
+    """Take models and figures of the experiment over into the book.
+
+    Args:
+        out: Folder of the experiment, finished.
+        data: Where to; the data of the package if not given.
+
+    Raises:
+        ValueError: If a model is missing.
+    """
+    results = read_results(out)
+    if missing := [folder for folder in SHIPPED.values() if folder not in results]:
+        raise ValueError(f"out must hold all models to ship, {out} lacks {missing[0]}")
+    for name, folder in SHIPPED.items():
+        loaded = from_pretrained(out / folder)
+        save(loaded.model.half(), loaded.tokenizer, data / name)
+        facts = json.loads((out / folder / "recipe.json").read_text(encoding="utf-8"))
+        found = results[folder]
+        card = facts | {
+            "data": "llmbook.experiment.rows: made by the recipe, nothing else",
+            "made by": "python -m llmbook.experiment, then python -m llmbook.experiment.ship",
+            "right on problems like those learned from": str(found.short),
+            "right on longer ones": str(found.long),
+        }
+        with replacing(data / name / "card.json") as part:
+            part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    keep_results(results, data / "experiment.json")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m llmbook.experiment.ship FOLDER")
+    ship(Path(sys.argv[1]))

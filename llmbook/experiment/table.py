@@ -1,0 +1,119 @@
+"""The table of the experiment, read off the transcripts and nothing else."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from llmbook._files import replacing
+from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
+from llmbook.experiment.run import grade
+
+__all__ = ["Result", "keep_results", "load_results", "read_results", "table"]
+
+
+class Result(NamedTuple):
+    """What one model did."""
+
+    short: Score  # on problems like those learned from
+    long: Score  # on longer ones
+    sizes: dict[int, Score]  # of both, by their size
+    plans: Score  # on long ones: of least-to-most alone
+    steps: Score
+    tokens: int  # seen in training
+    seconds: float  # of training
+
+
+def read_results(out: Path) -> dict[str, Result]:
+    """What each model did whose transcripts are complete, by its name.
+
+    Args:
+        out: Folder of the experiment.
+
+    Returns:
+        The results.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    results = {}
+    for folder in sorted(out.iterdir()) if out.is_dir() else ():
+        files = {part: folder / f"{part}.jsonl" for part in ("short", "long")}
+        if not (folder / "recipe.json").exists() or not all(map(Path.exists, files.values())):
+            continue
+        facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        traces = {part: read_transcript(file) for part, file in files.items()}
+        planned = [trace for trace in traces["long"] if trace.steps]
+        results[folder.name] = Result(
+            score(traces["short"], grade),
+            score(traces["long"], grade),
+            scores_by_size([*traces["short"], *traces["long"]], grade),
+            plan_score(planned),
+            step_score(planned, grade),
+            facts["tokens"],
+            facts["seconds"],
+        )
+    if not results:
+        raise ValueError(f"out must hold transcripts of the experiment, {out} holds none")
+    return results
+
+
+_KEPT = resources.files("llmbook") / "data" / "experiment.json"
+
+
+def keep_results(results: Mapping[str, Result], path: Path = Path(str(_KEPT))) -> None:
+    """Write results to a file; without a path, to that of the book.
+
+    Args:
+        results: What each model did.
+        path: The file.
+    """
+    data = {name: result._asdict() for name, result in results.items()}
+    text = json.dumps(data, default=vars, indent=1)
+    with replacing(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def load_results(path: Path = Path(str(_KEPT))) -> dict[str, Result]:
+    """The results of the book's own run, or of a file that `keep_results` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What each model did, by its name.
+    """
+    results = {}
+    for name, data in json.loads(path.read_text(encoding="utf-8")).items():
+        scores = {key: Score(**data[key]) for key in ("short", "long", "plans", "steps")}
+        sizes = {int(size): Score(**one) for size, one in data["sizes"].items()}
+        results[name] = Result(**(data | scores | {"sizes": sizes}))
+    return results
+
+
+def table(results: Mapping[str, Result]) -> str:
+    """A line for each kind of model: the mean over its seeds, and each seed.
+
+    Args:
+        results: What each model did.
+
+    Returns:
+        The lines.
+    """
+    return "\n".join(_lines(results))
+
+
+def _lines(results: Mapping[str, Result]) -> list[str]:
+    kinds: dict[str, list[Result]] = {}
+    for name, result in results.items():
+        kinds.setdefault(name.rpartition("-")[0], []).append(result)
+    width = max(map(len, kinds))
+    lines = [f"{'model':{width}}  seeds   short    long  (each)"]
+    for kind, seeds in kinds.items():
+        short = statistics.mean(one.short.accuracy for one in seeds)
+        long = statistics.mean(one.long.accuracy for one in seeds)
+        each = " ".join(f"{one.long.accuracy:.1%}" for one in seeds)
+        lines.append(f"{kind:{width}}  {len(seeds):5}  {short:6.1%}  {long:6.1%}  {each}")
+    return lines

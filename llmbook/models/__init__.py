@@ -1,0 +1,134 @@
+"""Language models, all used in one way: a batch of prompts in, as many replies out.
+
+[`LanguageModel`][llmbook.models.protocol.LanguageModel] says what that way is. Behind it stand our
+own GPT, the models of the library transformers, models behind a server, and a script for
+demonstrations. [`load`][llmbook.models.load] finds the right one for a name.
+"""
+
+import re
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmbook.models.protocol import LanguageModel, Reply
+from llmbook.models.scripted import ScriptedModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from llmbook.models.endpoint import EndpointModel
+    from llmbook.models.local import TransformersModel
+    from llmbook.models.own import OwnModel
+
+__all__ = [
+    "EndpointModel",
+    "LanguageModel",
+    "OwnModel",
+    "Reply",
+    "ScriptedModel",
+    "TransformersModel",
+    "load",
+]
+
+Backend = Literal["own", "transformers", "endpoint"]
+
+_LAZY = {"EndpointModel": "endpoint", "OwnModel": "own", "TransformersModel": "local"}
+
+
+def __getattr__(name: str) -> Any:
+    # What needs torch, transformers or openai is imported when it is asked for.
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load(
+    name: str,
+    *,
+    chat: bool | None = None,
+    device: "torch.device | str | None" = None,
+    backend: Backend | None = None,
+) -> LanguageModel:
+    """Load a model by its name.
+
+    Args:
+        name: One of
+
+            - ``"smollm2-135m"``, the real model that the book uses;
+            - a model that comes with the book, such as ``"scan-tiny"`` or ``"bookmodel"``;
+            - a folder, a ``.gguf`` file, or an id on the hub of Hugging Face, such as
+              ``"Qwen/Qwen3-0.6B"``;
+            - the address of a server that speaks OpenAI's protocol, and after ``#`` the name of
+              a model there: ``"http://127.0.0.1:8000/v1#qwen3"``.
+        chat: Put prompts as what a user says in a conversation. If not given, servers are asked
+            so, and other models go on with the text.
+        device: Where to compute; a GPU of CUDA if there is one, otherwise the processor.
+        backend: What runs it: ``"own"``, our GPT; ``"transformers"``, that library; or
+            ``"endpoint"``, a server. If not given, our GPT where it can, otherwise the library.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If there is no such model here, or it cannot be read; the error names the
+            reason, and the command that fetches what is missing.
+        OSError: If it cannot be fetched from the hub.
+    """
+    backends = (None, "own", "transformers", "endpoint")
+    if backend not in backends:
+        raise ValueError(f"backend must be one of {backends}, got {backend!r}")
+    address = re.match(r"https?://", name) is not None
+    if backend is not None and address != (backend == "endpoint"):
+        raise ValueError(f"backend must be 'endpoint' for an address, and only there: {name}")
+    if address:
+        return _at(name, chat is not False)
+    return _here(name, bool(chat), device, backend)
+
+
+def _at(address: str, chat: bool) -> "EndpointModel":
+    from llmbook.models.endpoint import EndpointModel
+
+    base_url, _, model = address.partition("#")
+    if not model:
+        raise ValueError(f"name must tell a model after the address, as in {address}#MODEL")
+    return EndpointModel(model, base_url, chat=chat)
+
+
+def _here(
+    name: str, chat: bool, device: "torch.device | str | None", backend: Backend | None
+) -> LanguageModel:
+    """A model on this machine, or from the hub."""
+    import torch
+
+    from llmbook import pretrained
+    from llmbook._checks import UnsupportedError
+    from llmbook.models.own import OwnModel
+
+    source, batch_size = name, 32
+    shipped = Path(str(files("llmbook") / "data" / name))
+    if re.fullmatch(r"[\w-]+", name) and (shipped / "config.json").exists():
+        if backend == "transformers":
+            raise ValueError(f"backend must be 'own' for {name!r}, a model made for the book")
+        source, batch_size = str(shipped), 256  # so small that many texts fit side by side
+    elif name in pretrained._WHEELS:
+        source = str(pretrained._cached(name))
+        if not Path(source).exists():
+            raise ValueError(
+                f"name {name!r} stands for a model that is not on this machine yet; this command "
+                f"fetches it: llmbook download {name}"
+            )
+    if backend != "transformers":
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            loaded = pretrained.from_pretrained(source, device=place)
+            return OwnModel(loaded, name, chat=chat, batch_size=batch_size)
+        except ValueError as error:
+            # Only what our GPT does not do is a case for the library: if a file is damaged, it
+            # would draw the missing weights at random. The tokenizer refuses in these words.
+            beyond = isinstance(error, UnsupportedError) or "not supported" in str(error)
+            if backend == "own" or not beyond:
+                raise
+    from llmbook.models.local import TransformersModel
+
+    return TransformersModel(source, name=name, chat=chat, device=device)

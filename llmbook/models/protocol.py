@@ -1,0 +1,62 @@
+"""What every language model can do here: go on with a batch of prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+__all__ = ["LanguageModel", "Reply"]
+
+FinishReason = Literal["end", "stop", "length", "error"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a prompt went on."""
+
+    text: str  # without the stop string that ended it
+    finish_reason: FinishReason  # "end": the model ended; "stop": a stop string; "length": cut
+    prompt_tokens: int
+    completion_tokens: int
+    reused_tokens: int = 0  # tokens of the prompt that did not have to be read
+    logprobs: tuple[float, ...] | None = None  # of each token written, in nats, if asked for
+    error: str = ""  # why there is no text, with the finish reason "error"
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A batch of prompts in, as many replies out, in the same order."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called in transcripts."""
+        ...
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int | Sequence[int] = 0,
+        logprobs: bool = False,
+    ) -> list[Reply]:
+        """Go on with every prompt.
+
+        Args:
+            prompts: The prompts.
+            max_new_tokens: Most tokens to write for each.
+            temperature: 0 for the likeliest token at each step; otherwise tokens are drawn.
+            stop: A text ends before the first of these.
+            seed: What draws depend on: one for all, or one for each prompt. What is drawn for a
+                prompt depends on the prompt and its seed, not on the rest of the batch.
+            logprobs: Give the log-probability of each token written, as the model finds it before
+                the temperature.
+
+        Returns:
+            A reply for each prompt.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        ...

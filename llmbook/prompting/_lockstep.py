@@ -1,0 +1,104 @@
+"""Many problems side by side: each asks in its own order, and a model reads them as one batch.
+
+A strategy is written for one problem, as a generator that yields prompts and is sent the
+replies. Here any number of such generators go forward together.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from llmbook.models.protocol import LanguageModel, Reply
+
+
+class Ask(NamedTuple):
+    """A prompt, and how it is to be gone on with."""
+
+    prompt: str
+    max_new_tokens: int
+    stop: tuple[str, ...]
+    temperature: float = 0.0
+    seed: int = 0
+
+
+class Answered(NamedTuple):
+    """A reply, and its share of the time that its batch took."""
+
+    reply: Reply
+    seconds: float
+
+
+Dialogue = Generator[list[Ask], list[Answered], None]
+
+
+def together(
+    dialogues: Iterable[Dialogue], on_end: Callable[[], object] = lambda: None
+) -> Dialogue:
+    """Several dialogues as one: each round holds the prompts of all that are under way."""
+    under_way: list[tuple[Dialogue, list[Ask]]] = []
+
+    def go_on(dialogue: Dialogue, answers: list[Answered] | None) -> None:
+        try:
+            asks = next(dialogue) if answers is None else dialogue.send(answers)
+        except StopIteration:
+            on_end()
+        else:
+            under_way.append((dialogue, asks))
+
+    for dialogue in dialogues:
+        go_on(dialogue, None)
+    while under_way:
+        answers = iter((yield [ask for _, asks in under_way for ask in asks]))
+        last, under_way = under_way, []
+        for dialogue, asks in last:
+            go_on(dialogue, list(islice(answers, len(asks))))
+
+
+def drawn(dialogue: Dialogue, temperature: float, seed: int) -> Dialogue:
+    """A dialogue whose replies are drawn."""
+    try:
+        asks = next(dialogue)
+        while True:
+            asks = [ask._replace(temperature=temperature, seed=seed) for ask in asks]
+            asks = dialogue.send((yield asks))
+    except StopIteration:
+        return
+
+
+def run(dialogue: Dialogue, model: LanguageModel) -> None:
+    """Lead a dialogue with a model: a call for each round."""
+    try:
+        asks = next(dialogue)
+        while True:
+            asks = dialogue.send(_complete(model, asks))
+    except StopIteration:
+        return
+
+
+def _complete(model: LanguageModel, asks: Sequence[Ask]) -> list[Answered]:
+    """One call; more only if prompts of one round are to be gone on with differently."""
+    kinds: dict[tuple[object, ...], list[int]] = {}
+    for place, ask in enumerate(asks):
+        kinds.setdefault((ask.max_new_tokens, ask.stop, ask.temperature), []).append(place)
+    answers: dict[int, Answered] = {}
+    for places in kinds.values():
+        first = asks[places[0]]
+        start = time.perf_counter()
+        replies = model.complete(
+            [asks[place].prompt for place in places],
+            max_new_tokens=first.max_new_tokens,
+            temperature=first.temperature,
+            stop=first.stop,
+            seed=[asks[place].seed for place in places],
+        )
+        share = (time.perf_counter() - start) / len(places)
+        if len(replies) != len(places):
+            raise ValueError(
+                f"model must give one reply for each of {len(places)} prompts, "
+                f"got {len(replies)} from {model.name}"
+            )
+        answers |= {
+            place: Answered(reply, share) for place, reply in zip(places, replies, strict=True)
+        }
+    return [answers[place] for place in range(len(asks))]

@@ -1,0 +1,282 @@
+"""A server far away fails in many ways: none of a thousand problems may be lost by that."""
+
+import asyncio
+import json
+import re
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from llmbook.evaluation import evaluate
+from llmbook.models import EndpointModel
+from llmbook.prompting import ZeroShot
+from llmbook.tasks.problem import Problem
+
+
+class Server(ThreadingHTTPServer):
+    """Speaks OpenAI's protocol; `fault` says what goes wrong with the n-th attempt at a prompt."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, fault):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.fault, self.lock = fault, threading.Lock()
+        self.seen: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.requests, self.busy, self.most = [], 0, 0
+
+    def handle_error(self, request, client_address):
+        pass  # a client that has had enough is no news here
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompt = body["prompt"] if "prompt" in body else body["messages"][0]["content"]
+        with server.lock:
+            server.seen[prompt] += 1
+            server.busy += 1
+            server.most = max(server.most, server.busy)
+            server.requests.append(body)
+            attempt = server.seen[prompt]
+        try:
+            fault = server.fault(prompt, attempt)
+        finally:
+            with server.lock:  # before the client can know, who may then send the next
+                server.busy -= 1
+        self._answer(prompt, fault)
+
+    def _answer(self, prompt, fault):
+        if fault == "stall":
+            self.connection.recv(1)  # nothing comes until the client gives up
+        if fault in ("stall", "reset"):
+            self.close_connection = True
+            return
+        status, headers, message = 200, {}, ""
+        if isinstance(fault, tuple):
+            status, headers, message = fault
+        text = f" {int(prompt.split()[1]) + 1}" if prompt.startswith("Q: ") else prompt.upper()
+        plain = self.path.endswith("v1/completions")
+        choice = {"text": text} if plain else {"message": {"content": text}}
+        choice["finish_reason"] = "content_filter" if fault == "withheld" else "stop"
+        choices = [choice] * {"none": 0, "two": 2}.get(str(fault), 1)
+        answer = {"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+        data = json.dumps(answer if status == 200 else {"error": {"message": message}}).encode()
+        if fault == "half":
+            data = data[: len(data) // 2]
+        if fault is None:
+            with self.server.lock:
+                self.server.answered[prompt] += 1
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if fault == "cut":
+            data = data[: len(data) // 2]
+            self.close_connection = True
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving(fault=lambda prompt, attempt: None):
+    server = Server(fault)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+BUSY = (429, {"Retry-After": "0.01"}, "busy")
+FAULTS = [(500, {}, "broken"), BUSY, "reset", "half", "cut", "none", "two", "stall"]
+# Stalls are as real as the others but take the client's patience: here one in twenty.
+SCHEDULE = [*(FAULTS[i % 7] for i in range(19)), "stall"]
+
+
+def some_faults(prompt, attempt):
+    """Every third problem fails once, every ninth twice, each in its own way."""
+    number = int(prompt.split()[1])
+    wrong = (number % 3 == 0) + (number % 9 == 0)
+    return SCHEDULE[(number // 3 + attempt) % len(SCHEDULE)] if attempt <= wrong else None
+
+
+PROBLEMS = [Problem(f"{i} + 1", str(i + 1)) for i in range(1000)]
+
+
+def test_of_a_thousand_problems_none_is_lost(tmp_path):
+    file = tmp_path / "t.jsonl"
+    with serving(some_faults) as server:
+        model = EndpointModel("m", server.url, chat=False, timeout=1.0, backoff=0.01)
+        half = PROBLEMS[:500]  # as if the program had been stopped after these
+        evaluate(ZeroShot(), model, half, transcript=file, batch_size=250)
+        asked_by_then = Counter(server.seen)
+        traces = evaluate(ZeroShot(), model, PROBLEMS, transcript=file, batch_size=250)
+    assert [trace.answer for trace in traces] == [problem.answer for problem in PROBLEMS]
+    assert not any(trace.issues for trace in traces)
+    assert len(asked_by_then) == 500  # and of these, none again
+    assert all(server.seen[prompt] == count for prompt, count in asked_by_then.items())
+    assert len(server.answered) == 1000
+    assert sum(server.seen.values()) >= 1000 + 334 + 112  # the faults did happen
+    assert server.most <= 16
+
+
+def test_as_many_requests_are_under_way_as_are_allowed():
+    opened = threading.Event()
+
+    def fault(prompt, attempt):
+        if server.most >= 16:
+            time.sleep(0.2)  # a seventeenth would have come by then
+            opened.set()
+        opened.wait(10)  # fewer wait in vain, and get their answer all the same
+
+    with serving(fault) as server:
+        replies = EndpointModel("m", server.url).complete([f"p{i}" for i in range(48)])
+    assert [reply.text for reply in replies] == [f"P{i}" for i in range(48)]
+    assert server.most == 16
+
+
+def test_requests_say_what_was_asked_for():
+    with serving() as server:
+        for chat in (True, False):
+            model = EndpointModel("m", server.url, chat=chat, options={"top_p": 0.5})
+            [one, two] = model.complete(
+                ["a", "b"],
+                max_new_tokens=9,
+                temperature=0.5,
+                stop=["B"],
+                seed=[3, 4],
+                logprobs=True,
+            )
+            assert (one.text, one.finish_reason, one.prompt_tokens) == ("A", "stop", 7)
+            assert two.text == "" and two.completion_tokens == 3  # "B" is where it stops
+    for body in server.requests:
+        prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
+        assert body["seed"] == {"a": 3, "b": 4}[prompt]
+        assert (body["model"], body["max_tokens"], body["stop"]) == ("m", 9, ["B"])
+        assert (body["temperature"], body["top_p"]) == (0.5, 0.5)
+        assert body["logprobs"] == (True if "messages" in body else 1)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_does_not_end_becomes_a_reply(fault, chat):
+    with serving(lambda prompt, attempt: fault if prompt == "bad" else None) as server:
+        patience = 0.5 if fault == "stall" else 60
+        model = EndpointModel(
+            "m", server.url, chat=chat, timeout=patience, backoff=0.01, max_retries=2
+        )
+        good, bad, other = model.complete(["good", "bad", "other"])
+    assert (bad.text, bad.finish_reason) == ("", "error") and bad.error
+    assert server.seen["bad"] == 3
+    assert (good.text, other.text) == ("GOOD", "OTHER")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "named"),
+    [
+        (400, "temperature is not for you", "request"),
+        (401, "who are you?", "api_key"),
+        (404, "no such model", "model or base_url"),
+        (429, "insufficient_quota", "api_key"),
+    ],
+)
+def test_what_cannot_get_better_is_an_error_at_once(status, message, named):
+    named = f"{named} must be one that the server accepts, got .*{status}.*{re.escape(message)}"
+    refused = pytest.raises(ValueError, match=named)
+    with serving(lambda prompt, attempt: (status, {}, message)) as server, refused:
+        EndpointModel("m", server.url).complete(["a"])
+    assert server.seen["a"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ((400, {}, "maximum context length is 10 tokens"), "400: .*context length"),
+        ("withheld", "content_filter"),
+    ],
+)
+def test_what_is_refused_to_one_prompt_is_not_refused_to_all(fault, error):
+    with serving(lambda prompt, attempt: fault if prompt == "bad" else None) as server:
+        good, bad, other = EndpointModel("m", server.url).complete(["good", "bad", "other"])
+    assert bad.finish_reason == "error" and re.search(error, bad.error)
+    assert (good.text, other.text) == ("GOOD", "OTHER") and server.seen["bad"] == 1
+
+
+def test_a_notebook_where_a_loop_runs_already_may_ask_too():
+    async def cell(url):
+        return EndpointModel("m", url).complete(["a"])
+
+    with serving() as server:
+        assert asyncio.run(cell(server.url))[0].text == "A"
+
+
+def test_the_server_says_how_long_to_wait():
+    moments = []
+
+    def fault(prompt, attempt):
+        moments.append(time.monotonic())
+        return (429, {"Retry-After": "1"}, "") if attempt == 1 else None
+
+    with serving(fault) as server:
+        model = EndpointModel("m", server.url, backoff=0.0)
+        assert model.complete(["a"])[0].text == "A"
+    assert moments[1] - moments[0] >= 1.0  # no upper bound: the machine may be busy
+    with serving(lambda prompt, attempt: (429, {"Retry-After": "2"}, "")) as server:
+        [reply] = EndpointModel("m", server.url, longest_wait=1.0).complete(["a"])
+    assert "asks to wait 2 seconds" in reply.error and server.seen["a"] == 1
+
+
+def test_a_date_to_wait_for_is_understood():
+    from email.utils import formatdate
+
+    from llmbook.models.endpoint import _seconds_to_wait
+
+    assert 50 < _seconds_to_wait({"retry-after": formatdate(time.time() + 60, usegmt=True)}) <= 60
+    assert _seconds_to_wait({"retry-after": "soon"}) == 0.0 == _seconds_to_wait({})
+
+
+def test_where_nothing_listens_is_found_out():
+    with serving() as server:
+        url = server.url
+    model = EndpointModel("m", url, backoff=0.0, max_retries=1)
+    replies = model.complete(["a", "b"])
+    assert [reply.finish_reason for reply in replies] == ["error", "error"]
+
+
+def test_a_proxy_does_not_come_between(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with serving() as server:
+        assert EndpointModel("m", server.url, max_retries=0).complete(["a"])[0].text == "A"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base_url": "example.org"}, "base_url must be an address"),
+        ({"concurrency": 0}, "concurrency must be at least 1"),
+        ({"timeout": 0}, "timeout must be positive"),
+        ({"max_retries": -1}, "max_retries must be at least 0"),
+    ],
+)
+def test_bad_input_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        EndpointModel("m", **({"base_url": "http://127.0.0.1:9/v1"} | options))

@@ -1,0 +1,211 @@
+"""Least-to-most: what is asked, in which order, and what happens when a model misbehaves."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmbook.experiment.strategies import chains_strategies, scan_strategies
+from llmbook.models import ScriptedModel
+from llmbook.models.protocol import Reply
+from llmbook.prompting import LeastToMost, PromptTemplate, SelfConsistency, Trace
+from llmbook.tasks.problem import Exemplar, Problem, Step
+from tests.unit.test_prompting import Recorder
+
+ADD = Exemplar("1 + 2 + 3", "6", steps=(Step("1 + 2", "3"), Step("1 + 2 + 3", "6")))
+
+
+def add(prompt: str) -> str:
+    """Plans a sum by its beginnings; answers from the turn before, as a model ought to."""
+    question = prompt.rsplit("Q: ", 1)[1]
+    numbers = question.split("\n")[0].split(" + ")
+    if question.endswith("Plan:"):
+        return " " + " ; ".join(" + ".join(numbers[:n]) for n in range(2, len(numbers) + 1))
+    known = prompt.rsplit("\nA: ", 1)[-1].split("\n")[0] if len(numbers) > 2 else numbers[0]
+    return f" {int(known) + int(numbers[-1])}"
+
+
+def kinds(trace: Trace) -> list[str]:
+    return [issue.kind for issue in trace.issues]
+
+
+def test_each_step_sees_the_questions_and_answers_before_it():
+    model = Recorder(add)
+    strategy = LeastToMost(plan_exemplars=[ADD], solve_exemplars=[ADD])
+    trace = strategy.solve(Problem("4 + 5 + 6 + 7", "22", context="Sums."), model)
+    shown = "Q: 1 + 2\nA: 3\n\nQ: 1 + 2 + 3\nA: 6\n\nSums.\n\n"
+    assert [prompts for prompts, _ in model.calls] == [
+        ["Q: 1 + 2 + 3\nPlan: 1 + 2 ; 1 + 2 + 3\n\nSums.\n\nQ: 4 + 5 + 6 + 7\nPlan:"],
+        [f"{shown}Q: 4 + 5\nA:"],
+        [f"{shown}Q: 4 + 5\nA: 9\n\nQ: 4 + 5 + 6\nA:"],
+        [f"{shown}Q: 4 + 5\nA: 9\n\nQ: 4 + 5 + 6\nA: 15\n\nQ: 4 + 5 + 6 + 7\nA:"],
+    ]
+    assert trace.answer == "22" and not trace.issues
+    assert trace.steps == [Step("4 + 5", "9"), Step("4 + 5 + 6", "15"), Step("4 + 5 + 6 + 7", "22")]
+
+
+def test_problems_move_in_step_and_one_is_like_it_would_be_alone():
+    model = Recorder(add)
+    questions = ["1 + 1 + 1 + 1", "2 + 2", "3 + 3 + 3"]
+    traces = LeastToMost().solve_all(questions, model)
+    assert [len(prompts) for prompts, _ in model.calls] == [3, 3, 2, 1]
+    alone = [LeastToMost().solve(question, Recorder(add)) for question in questions]
+    for trace, single in zip(traces, alone, strict=True):
+        assert trace.steps == single.steps
+        assert [call.prompt for call in trace.calls] == [call.prompt for call in single.calls]
+
+
+@pytest.mark.parametrize("history", [0, 1, 2, 3, 4, 5, 9, None])
+def test_history_bounds_what_a_step_sees(history):
+    model = Recorder(lambda prompt: "x")
+    plan = list("abcdef")
+    LeastToMost(decomposer=lambda question: plan, history=history).solve("f", model)
+    for place, (prompts, _) in enumerate(model.calls):
+        shown = plan[:place] if history is None else plan[max(0, place - history) : place]
+        turns = "".join(f"Q: {one}\nA: x\n\n" for one in shown)
+        assert prompts == [f"{turns}Q: {plan[place]}\nA:"]
+
+
+def test_raw_history_shows_what_the_model_wrote():
+    model = Recorder(lambda prompt: " So it is 5.")
+    strategy = LeastToMost(
+        decomposer=lambda question: ["a"], parse_answer=lambda text: "5", raw_history=True
+    )
+    assert strategy.solve("b", model).steps == [Step("a", "5"), Step("b", "5")]
+    assert model.calls[-1][0] == ["Q: a\nA: So it is 5.\n\nQ: b\nA:"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "asked", "issues"),
+    [
+        ("a ; b ; P", ["a", "b", "P"], []),
+        ("a ; b", ["a", "b", "P"], ["plan-open"]),
+        ("P ; a", ["a", "P"], ["plan-open"]),
+        ("a ; a ; P", ["a", "P"], ["plan-repeats"]),
+        ("", ["P"], ["plan-empty"]),
+        (" ;; ", ["P"], ["plan-unreadable"]),
+        ("a ; b ; c ; d ; P", ["a", "b", "c", "P"], ["plan-long"]),
+        (Reply("a ; b ; hal", "length", 1, 9), ["a", "b", "P"], ["plan-cut", "plan-open"]),
+        (Reply("", "error", 0, 0, error="gone"), ["P"], ["model-error"]),
+    ],
+)
+def test_any_plan_is_followed_by_a_rule(plan, asked, issues):
+    model = Recorder(lambda prompt: plan if prompt.endswith("Plan:") else "x")
+    trace = LeastToMost(max_subproblems=4).solve("P", model)
+    assert [step.question for step in trace.steps] == asked
+    assert kinds(trace) == issues and trace.answer == "x"
+
+
+def test_a_plan_need_not_name_the_problem():
+    model = Recorder(lambda prompt: "b ; a" if prompt.endswith("Plan:") else "x")
+    trace = LeastToMost(top_down=True, names_problem=False).solve("P", model)
+    assert [step.question for step in trace.steps] == ["a", "b", "P"] and not trace.issues
+
+
+def test_marks_of_a_sample_show_in_the_tree():
+    strategy = LeastToMost(decomposer=lambda question: ["a"])
+    trace = SelfConsistency(strategy=strategy, samples=1).solve("P", Recorder(lambda _: "x"))
+    assert kinds(trace.samples[0]) == ["plan-open"] and "! plan-open" in str(trace)
+
+
+def test_a_step_without_an_answer_is_left_out_of_what_follows():
+    model = Recorder(lambda prompt: "" if prompt.endswith("Q: a\nA:") else "x")
+    trace = LeastToMost(decomposer=lambda question: ["a", "b", "c"]).solve("c", model)
+    assert model.calls[-1][0] == ["Q: b\nA: x\n\nQ: c\nA:"]
+    assert kinds(trace) == ["answer-empty"] and trace.steps[0] == Step("a", "")
+
+
+def test_one_pass_reads_everything_from_one_completion():
+    # A model that heeds the stop strings, and would go on with the next problem.
+    text = " a ; P\nQ: a\nA: 1\n\nQ: P\nA: 2\n\n\nProblem: another\nPlan: b"
+    model = ScriptedModel(lambda prompt: text)
+    trace = LeastToMost(one_pass=True, plan_exemplars=[ADD]).solve("P", model)
+    assert trace.calls[0].prompt == (
+        "Problem: 1 + 2 + 3\nPlan: 1 + 2 ; 1 + 2 + 3\nQ: 1 + 2\nA: 3\n\nQ: 1 + 2 + 3\nA: 6\n\n\n"
+        "Problem: P\nPlan:"
+    )
+    assert trace.answer == "2" and trace.num_calls == 1 and not trace.issues
+    assert trace.steps == [Step("a", "1"), Step("P", "2")]
+
+
+@pytest.mark.parametrize(
+    ("text", "issues"),
+    [
+        ("", ["answer-empty"]),
+        ("hm", ["plan-unreadable"]),
+        ("Q: a\nA: 1", ["plan-open"]),
+        ("Q: a\nA:\nQ: P\nA: 2", ["answer-unreadable"]),
+        (Reply("Q: P\nA: 2", "length", 1, 1), ["answer-cut"]),
+        (Reply("", "error", 0, 0, error="gone"), ["model-error"]),
+    ],
+)
+def test_one_pass_marks_what_goes_wrong(text, issues):
+    assert kinds(LeastToMost(one_pass=True).solve("P", Recorder(lambda _: text))) == issues
+
+
+@given(data=st.data(), one_pass=st.booleans(), top_down=st.booleans(), names=st.booleans())
+def test_no_text_of_a_model_breaks_it(data, one_pass, top_down, names):
+    model = Recorder(lambda prompt: data.draw(st.text(max_size=30)))
+    strategy = LeastToMost(
+        one_pass=one_pass, top_down=top_down, names_problem=names, max_subproblems=3
+    )
+    trace = strategy.solve("P", model)
+    assert len(trace.steps) <= 3 or one_pass
+    assert Trace.from_json(trace.to_json()) == trace
+    for view in (str(trace), trace.to_mermaid(), trace._repr_html_()):
+        assert view
+
+
+def test_the_tiny_models_read_just_what_they_were_trained_on():
+    lines = {
+        "\nQ: jump left twice and walk\nPlan:": " jump left twice ; jump left ; walk",
+        "\nQ: walk\nA:": " WALK",
+        "\nQ: walk\nA: WALK\nQ: jump left\nA:": " LEFT + JUMP",
+        "\nQ: walk\nA: WALK\nQ: jump left\nA: LEFT + JUMP\nQ: jump left twice\nA:": " ( x ) * 2",
+        "\nQ: walk\nA: WALK\nQ: jump left\nA: LEFT + JUMP\nQ: jump left twice\nA: ( x ) * 2"
+        "\nQ: jump left twice and walk\nA:": " ( x ) * 2 + WALK",
+    }
+    strategy = scan_strategies()["least-to-most"]
+    trace = strategy.solve("jump left twice and walk", Recorder(lines.__getitem__))
+    assert trace.answer == "( x ) * 2 + WALK" and not trace.issues
+
+    story = " bo ann +3 ; ann 7 ; cy bo -2 ;"
+    lines = {
+        f"{story}\nQ: cy\nPlan:": " cy ; bo ; ann ; given",
+        f"{story}\nQ: ann\nA:": " 7",
+        f"{story}\nQ: ann\nA: 7\nQ: bo\nA:": " ann and +3 : 7 +3 = 10",
+        f"{story}\nQ: bo\nA: 10\nQ: cy\nA:": " bo and -2 : 10 -2 = 8",
+    }
+    strategy = chains_strategies()["least-to-most"]
+    trace = strategy.solve(Problem("cy", "8", context=story), Recorder(lines.__getitem__))
+    assert trace.answer == "8" and not trace.issues
+
+    lines = {f"{story}\nQ: cy\nThink:": " cy is bo and -2 ; cy is 10 -2 = 8"}
+    strategy = chains_strategies()["chain-of-thought"]
+    assert strategy.solve(Problem("cy", "8", context=story), Recorder(lines.get)).answer == "8"
+    lines = {"\nQ: walk twice\nThink:": " so ( WALK ) * 2"}
+    strategy = scan_strategies()["chain-of-thought"]
+    assert strategy.solve("walk twice", Recorder(lines.get)).answer == "( WALK ) * 2"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_subproblems": 0}, "max_subproblems must be at least 1"),
+        ({"max_plan_tokens": 0}, "max_plan_tokens must be at least 1"),
+        ({"history": -1}, "history must be at least 0"),
+        ({"plan_exemplars": [Exemplar("a", "b")]}, r"plan_exemplars\[0\] must have steps"),
+        ({"solve_exemplars": [Exemplar("a", "b")]}, r"solve_exemplars\[0\] must have steps"),
+        ({"one_pass": True, "decomposer": str.split}, "one_pass must be False"),
+        (
+            {"one_pass": True, "plan_template": PromptTemplate()},
+            r"plan_template.stop must not occur in the turns of solve_template with one_pass",
+        ),
+        (
+            {"one_pass": True, "solve_template": PromptTemplate(turn="{question} {answer}")},
+            "turn must have the question, a mark and the answer",
+        ),
+    ],
+)
+def test_bad_input_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        LeastToMost(**options)

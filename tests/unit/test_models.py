@@ -1,0 +1,152 @@
+"""Models behind the one protocol: our own, that of transformers, the script; and how they load."""
+
+import subprocess
+import sys
+from importlib.resources import files
+
+import pytest
+import torch
+
+from llmbook import models
+from llmbook.generation import GenerationConfig
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.models import LanguageModel, OwnModel, ScriptedModel
+from llmbook.pretrained import Pretrained, save
+from llmbook.tokenizer import Tokenizer
+
+DATA = files("llmbook") / "data"
+
+
+def tiny(**options) -> OwnModel:
+    torch.manual_seed(0)
+    config = GPTConfig(vocab_size=256, max_length=40, d_model=16, num_layers=2, num_heads=2)
+    return OwnModel(Pretrained(GPT(config), Tokenizer([])), "tiny", **options)
+
+
+def test_importing_models_and_prompting_loads_nothing_heavy():
+    code = (
+        "import sys, llmbook.models, llmbook.prompting, llmbook.evaluation, llmbook.tasks.task\n"
+        "assert not {'torch', 'transformers', 'openai'} & sys.modules.keys(), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_own_model_writes_what_the_generator_writes():
+    model = tiny(batch_size=2)
+    prompts = ["one", "two, which is longer", "three", "one"]
+    replies = model.complete(prompts, max_new_tokens=6, logprobs=True)
+    assert isinstance(model, LanguageModel)
+    for prompt, reply in zip(prompts, replies, strict=True):
+        [alone] = tiny().generator.generate([prompt], GenerationConfig(max_new_tokens=6))
+        assert (reply.text, reply.completion_tokens) == (alone.text, 6)
+        assert reply.prompt_tokens == len(prompt) and reply.finish_reason == "length"
+        tokens = torch.tensor([Tokenizer([]).encode(prompt) + alone.tokens])
+        with torch.no_grad():
+            rows = model.loaded.model(tokens).log_softmax(-1)[0, len(prompt) - 1 : -1]
+        expected = rows.gather(1, torch.tensor(alone.tokens)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(reply.logprobs), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_draw_depends_on_the_prompt_and_its_seed_alone():
+    alone = [tiny().complete(["a b"], temperature=1.0, max_new_tokens=8, seed=s)[0] for s in (4, 5)]
+    batch = tiny().complete(
+        ["other", "a b", "a b"], temperature=1.0, max_new_tokens=8, seed=[1, 4, 5]
+    )
+    assert [reply.text for reply in batch[1:]] == [reply.text for reply in alone]
+    assert alone[0].text != alone[1].text
+
+
+def test_what_has_been_read_is_not_read_again():
+    model = tiny()
+    model.complete(["A question. "], max_new_tokens=4)
+    [reply] = model.complete(["A question. And another."], max_new_tokens=4)
+    assert reply.reused_tokens == 12
+
+
+def test_a_prompt_too_long_spoils_no_other():
+    long, good = tiny().complete(["x" * 40, "ok"], max_new_tokens=3)
+    assert long.finish_reason == "error" and "40 tokens" in long.error
+    assert good.finish_reason == "length"
+
+
+def test_the_script_obeys_its_limits():
+    model = ScriptedModel({"a": "one two three. four", "aa": "longest"})
+    [cut] = model.complete(["a"], max_new_tokens=2)
+    assert (cut.text, cut.finish_reason, cut.completion_tokens) == ("one two", "length", 2)
+    [stopped] = model.complete(["ba"], stop=["."], logprobs=True)
+    assert (stopped.text, stopped.finish_reason) == ("one two three", "stop")
+    assert stopped.logprobs == (0.0, 0.0, 0.0)
+    assert model.complete(["aa"])[0].text == "longest"
+    assert ScriptedModel(str.upper).complete(["x y"])[0].text == "X Y"
+
+
+@pytest.mark.parametrize("make", [tiny, lambda: ScriptedModel({"": "x"})])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompts": "abc"}, "prompts must be several prompts"),
+        ({"prompts": [3]}, r"prompts\[0\] must be a string"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        ({"temperature": -1}, "temperature must be"),
+        ({"temperature": float("nan")}, "temperature must be"),
+        ({"stop": "x"}, "stop must be several strings"),
+        ({"stop": [""]}, "stop must be several strings"),
+        ({"seed": [1, 2]}, "seed must be one number, or one for each of 1 prompts, got 2"),
+    ],
+)
+def test_bad_requests_are_named(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        make().complete(**({"prompts": ["a"]} | options))
+
+
+def test_models_are_loaded_by_name(tmp_path):
+    model = tiny()
+    folder = save(model.loaded.model, model.loaded.tokenizer, tmp_path / "m")
+    loaded = models.load(str(folder))
+    assert loaded.name == str(folder)
+    assert loaded.complete(["ab"], max_new_tokens=5) == model.complete(["ab"], max_new_tokens=5)
+    assert models.load("bookmodel").name == "bookmodel"
+    endpoint = models.load("http://127.0.0.1:9/v1#some/model")
+    assert (endpoint.name, endpoint.base_url) == ("some/model", "http://127.0.0.1:9/v1")
+
+
+def test_what_is_missing_is_explained_with_the_command_that_gets_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMBOOK_HOME", str(tmp_path))
+    for backend in (None, "own", "transformers"):
+        with pytest.raises(ValueError, match=r"fetches it: llmbook download smollm2-135m$"):
+            models.load("smollm2-135m", backend=backend)
+
+
+def test_each_model_that_comes_with_the_book_is_loaded_by_name():
+    folders = sorted(path.parent for path in DATA.glob("*/config.json"))
+    assert "bookmodel" in [folder.name for folder in folders]
+    for folder in folders:
+        model = models.load(folder.name, device="cpu")
+        assert isinstance(model, OwnModel) and model.name == folder.name
+        with pytest.raises(ValueError, match="backend must be 'own' for"):
+            models.load(folder.name, backend="transformers")
+    with pytest.raises(RuntimeError):  # the device is passed on, and this is none
+        models.load("bookmodel", device="nowhere")
+
+
+def test_a_damaged_folder_is_no_case_for_the_library(tmp_path):
+    folder = save(tiny().loaded.model, Tokenizer([]), tmp_path / "m")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=r"must hold tokenizer\.json: it is missing"):
+        models.load(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("http://127.0.0.1:9/v1", {}, "name must tell a model after the address"),
+        ("x", {"backend": "cloud"}, "backend must be one of"),
+        ("x", {"backend": "endpoint"}, "backend must be 'endpoint' for an address"),
+        ("http://h/v1#m", {"backend": "own"}, "backend must be 'endpoint' for an address"),
+        ("no such/place/at all", {}, "source must be a folder, a file or a name"),
+        ("bookmodel", {"chat": True}, "chat must be False: bookmodel has no chat template"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        models.load(name, **options)

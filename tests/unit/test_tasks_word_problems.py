@@ -1,0 +1,158 @@
+"""Word problems: the text itself, solved by reading it, gives the answers and the plan."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmbook.tasks import word_problems
+from llmbook.tasks.problem import Problem
+
+OF_ONES_OWN = re.compile(r"(\w+) (\w+) (\d+) (\w+)")
+COMPARED = [
+    (re.compile(r"(\w+) (\w+) (\d+) more (\w+) than (\w+)"), lambda base, n: base + n),
+    (re.compile(r"(\w+) (\w+) (\d+) fewer (\w+) than (\w+)"), lambda base, n: base - n),
+    (re.compile(r"(\w+) (\w+) (\d+) times as many (\w+) as (\w+)"), lambda base, n: base * n),
+]
+
+
+def read(context):
+    """Each person's number and whom it comes from, read from the sentences of a story."""
+    own, compared = {}, {}
+    for sentence in context.removesuffix(".").split(". "):
+        sentence = sentence.replace("twice as", "2 times as")
+        if found := OF_ONES_OWN.fullmatch(sentence):
+            own[found[1]] = int(found[3])
+            continue
+        [(found, rule)] = [(m, rule) for r, rule in COMPARED if (m := r.fullmatch(sentence))]
+        compared[found[1]] = (found[5], int(found[3]), rule)
+    assert not own.keys() & compared.keys()
+
+    def number(name):
+        if name in own:
+            return own[name]
+        base, n, rule = compared[name]
+        return rule(number(base), n)
+
+    numbers = {name: number(name) for name in [*own, *compared]}
+    return numbers, {name: base for name, (base, *_) in compared.items()}
+
+
+def person(question):
+    return re.fullmatch(r"How many \w+ (?:does|did) (\w+) \w+\?", question)[1]
+
+
+@given(size=st.integers(1, 12), seed=st.integers(0, 10**6), distractors=st.integers(0, 9),
+       order=st.sampled_from(["told", "reversed", "shuffled"]))  # fmt: skip
+def test_the_story_gives_the_answers_the_plan_and_its_order(size, seed, distractors, order):
+    for problem in word_problems.problems(
+        2, size=size, seed=seed, distractors=distractors, order=order
+    ):
+        numbers, base = read(problem.context)
+        assert len(numbers) == size + 1 + distractors
+        assert all(2 <= number <= 60 for number in numbers.values())
+        chain = [person(problem.question)]
+        while chain[-1] in base:
+            chain.append(base[chain[-1]])
+        assert len(chain) == problem.size + 1 == size + 1
+        plan = [person(step.question) for step in problem.steps]
+        assert plan == chain[-2::-1]  # what is given is not asked for
+        for step in problem.steps:
+            assert step.answer == str(numbers[person(step.question)])
+        last = problem.steps[-1]
+        assert (last.question, last.answer) == (problem.question, problem.answer)
+        told = re.findall(r"(?:^|\. )(\w+)", problem.context)
+        for name, other in base.items():
+            if order != "shuffled":
+                assert (told.index(other) < told.index(name)) == (order == "told")
+
+
+def test_stories_vary():
+    problems = word_problems.problems(300, size=2)
+    things = {problem.question.split()[2] for problem in problems}
+    assert len(things) == 10
+    assert len({person(problem.question) for problem in problems}) == len(word_problems.NAMES)
+    text = " ".join(problem.context for problem in problems)
+    for words in (" more ", " fewer ", " twice as many ", " 3 times as many "):
+        assert words in text
+    shuffled = word_problems.problems(300, size=2, order="shuffled")
+    told = sum(read_in_order(problem.context) for problem in shuffled)
+    assert 30 < told < 80  # one order of six
+
+
+def read_in_order(context):
+    _, base = read(context)
+    told = re.findall(r"(?:^|\. )(\w+)", context)
+    return all(told.index(other) < told.index(name) for name, other in base.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 0}, "count must be 1 to 100,000, got 0"),
+        ({"size": 0}, "size must be at least 1.*got 0 and 0"),
+        ({"distractors": -1}, "distractors at least 0.*and -1"),
+        ({"size": 30, "distractors": 10}, "together at most 39, got 30 and 10"),
+        ({"order": "backwards"}, "order must be .*, got 'backwards'"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        word_problems.problems(**{"count": 1, **options})
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        ("12", "12"),
+        (" 12 apples.", "12"),
+        ("So 7 + 5 = 12", "12"),
+        ("7 - 3", "3"),
+        ("7-3", "3"),
+        ("it is -3", "-3"),
+        ("= −3", "-3"),
+        ("$12", "12"),
+        ("-$1,234.50", "-1234.5"),
+        ("12.0", "12"),
+        ("007", "7"),
+        ("-0.0", "0"),
+        ("81.8%", "81.8"),
+        ("1, 2,3", "3"),
+        ("a 10-yard run", "10"),
+        ("The answer is 5,000. Q: and 7?", "7"),
+        ("The answer is 5. That answer is 6 km", "6"),
+        ("THE ANSWER IS 5", "5"),
+        ("3 * 4 = 12\n#### 12", "12"),
+        ("#### 1,000", "1000"),
+        ("12 is a number. The answer is unknown.", None),
+        ("twelve", None),
+        ("B2", None),
+        ("", None),
+    ],
+)
+def test_the_number_is_found_in_a_models_text(completion, answer):
+    assert word_problems.parse(completion) == answer
+
+
+@given(st.integers(), st.sampled_from(["{}", "{:,}", "{}.0", "{:,}.00", "so: {}.", "= {} km"]))
+def test_every_way_of_writing_a_number_is_the_number(number, form):
+    text = f"2 and 3 make 5. The answer is {form.format(number)}"
+    assert word_problems.parse(text) == str(number)
+    assert word_problems.grade(Problem("?", str(number)), form.format(number))
+    assert not word_problems.grade(Problem("?", str(number + 1)), form.format(number))
+
+
+def test_no_answer_is_wrong():
+    assert not word_problems.grade(Problem("?", "4"), None)
+    assert not word_problems.grade(Problem("?", "4"), "four")
+
+
+def test_exemplars_are_solved_by_reading_them():
+    for exemplar in word_problems.EXEMPLARS:
+        numbers, base = read(exemplar.context)
+        assert exemplar.answer == str(numbers[person(exemplar.question)])
+        for step in exemplar.steps:
+            assert word_problems.parse(step.answer) == str(numbers[person(step.question)])
+            assert person(step.question) in base
+    assert any(not read_in_order(exemplar.context) for exemplar in word_problems.EXEMPLARS)
