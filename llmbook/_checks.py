@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # most checks are of numbers, in modules that can do without 
 
 
 class UnsupportedError(ValueError):
-    """A model asks for what our GPT does not do; another library may."""
+    """A model asks for what our GPT or tokenizer does not do; another library may."""
 
 
 def check_attention_inputs(

@@ -1,6 +1,5 @@
 """What the commands `solve`, `evaluate` and `compare` do."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,15 +10,15 @@ from llmbook.evaluation import (
     cost,
     evaluate,
     mcnemar,
+    parse_transcript,
     plan_score,
-    read_transcript,
     score,
     scores_by_size,
     step_score,
 )
 from llmbook.models import LanguageModel, load
 from llmbook.prompting import Strategy, Trace, count_issues, strategy_for
-from llmbook.tasks import scan, task
+from llmbook.tasks import chains, scan, task
 from llmbook.tasks.problem import Problem
 
 TINY = ("scan", "chains")
@@ -69,17 +68,13 @@ def asking(
 def grade_of(task_name: str) -> Grade:
     """How answers to a task are graded."""
     if task_name == "chains":
-        from llmbook.experiment.run import grade
-
-        return grade
+        return chains.grade
     return task.get(task_name).grade
 
 
 def draw(task_name: str, count: int, size: int | None, seed: int) -> list[Problem]:
     """Problems of a task."""
     if task_name == "chains":
-        from llmbook.tasks import chains
-
         return chains.draw_problems(count, size or 8, seed=seed)
     return task.get(task_name).problems(count, size=size, seed=seed)
 
@@ -137,15 +132,15 @@ def compare(
     first: Path, second: Path, task_name: str | None, write: Callable[[str], object]
 ) -> None:
     """Set two transcripts side by side."""
-    one, other = read_transcript(first), read_transcript(second)
-    for path in (first, second):
-        if (named := _named(path)) is not None:
+    read = {path: parse_transcript(path, path.read_bytes()) for path in (first, second)}
+    for path, (named, _) in read.items():
+        if named:
             if task_name not in (None, named):
                 raise ValueError(f"task must be {named} for {path}, got {task_name}")
             task_name = named
     if task_name is None:
         raise ValueError(f"task must be given: neither {first} nor {second} names it")
-    grade = grade_of(task_name)
+    grade, one, other = grade_of(task_name), read[first][1], read[second][1]
     only_first, only_second, p = mcnemar(one, other, grade)
     scores = score(one, grade), score(other, grade)
     for path, value in zip((first, second), scores, strict=True):
@@ -153,10 +148,3 @@ def compare(
     both = scores[0].right - only_first
     write(f"both right: {both:,}; neither: {len(one) - both - only_first - only_second:,}")
     write(f"only the first right: {only_first:,}; only the second: {only_second:,}; p = {p:.3g}")
-
-
-def _named(transcript: Path) -> str | None:
-    """The task that the first line of a transcript names, if it does."""
-    with transcript.open(encoding="utf-8") as lines:
-        found = json.loads(next(lines, "{}")).get("task")
-    return None if found is None else str(found)

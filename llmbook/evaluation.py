@@ -151,15 +151,15 @@ def read_transcript(path: Path) -> list[Trace]:
     Raises:
         ValueError: If a line is no trace; the error names it.
     """
-    return _read(path, path.read_bytes())[1]
+    return parse_transcript(path, path.read_bytes())[1]
 
 
 # How lines begin: the first one, which may name the task, and those of traces.
 _HEADER, _TRACE = b'{"task": ', b'{"problem": '
 
 
-def _read(path: Path, data: bytes) -> tuple[str, list[Trace]]:
-    """The task that a transcript names, or nothing, and its traces."""
+def parse_transcript(path: Path, data: bytes) -> tuple[str, list[Trace]]:
+    """The task that a transcript names, or nothing, and its traces, from what the file holds."""
     task, traces = "", []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
@@ -183,7 +183,7 @@ def _resume(
         raise ValueError(
             f"transcript must be new or a file that evaluate wrote, {path} ends in {cut_off[:40]!r}"
         )
-    named, traces = _read(path, whole)
+    named, traces = parse_transcript(path, whole)
     if task and named not in ("", task):
         raise ValueError(f"task must be {named} for the transcript {path}, got {task}")
     for place, trace in enumerate(traces):

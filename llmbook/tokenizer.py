@@ -23,6 +23,7 @@ from typing import Any, Literal, Self
 
 import regex  # type: ignore[import-untyped]
 
+from llmbook._checks import UnsupportedError
 from llmbook._files import replacing
 
 __all__ = ["GPT2_PATTERN", "Tokenizer", "from_letters"]
@@ -474,7 +475,9 @@ def _read_patterns(pre_tokenizer: Any) -> list[str]:
             case {"type": "Digits", "individual_digits": alone}:
                 patterns.append(r"\p{N}" if alone else r"\p{N}+")
             case _:
-                raise ValueError(f"pre_tokenizer must not have the step {step}: not supported")
+                raise UnsupportedError(
+                    f"pre_tokenizer must not have the step {step}: not supported"
+                )
     raise ValueError(f"pre_tokenizer must end in ByteLevel, got {pre_tokenizer}")
 
 
@@ -500,4 +503,6 @@ def _check_text(name: str, text: str) -> str:
 
 def _require(name: str, value: object, expected: object) -> None:
     if value != expected:
-        raise ValueError(f"{name} must be {expected!r} in the file, got {value!r}: not supported")
+        raise UnsupportedError(
+            f"{name} must be {expected!r} in the file, got {value!r}: not supported"
+        )

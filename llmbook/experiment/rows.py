@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from llmbook._checks import check_at_least_one, check_positive
 from llmbook.tasks import chains, scan
@@ -120,7 +121,8 @@ def row(recipe: Recipe, problem: str, generator: random.Random) -> Row:
     """
     answers = {step: scan.express(step) for step in scan.decompose(problem)}
     if recipe.format == "direct":
-        return [_read(f"\nQ: {problem}\nA:"), *_answer(recipe, answers[problem])]
+        answer = _write(recipe, answers[problem])
+        return [_read(f"\nQ: {problem}\nA:"), _learned(f" {answer}\n")]
     if recipe.format == "chain-of-thought":
         return _thought(recipe, problem, answers, generator)
     if generator.random() < 0.3:
@@ -130,10 +132,6 @@ def row(recipe: Recipe, problem: str, generator: random.Random) -> Row:
 
 def _write(recipe: Recipe, expression: str) -> str:
     return expression if recipe.expressions else " ".join(scan.expand(expression))
-
-
-def _answer(recipe: Recipe, expression: str) -> Row:
-    return [_learned(f" {_write(recipe, expression)}\n")]
 
 
 def _plan(problem: str) -> str:
@@ -246,11 +244,11 @@ def _ask_step_by_step(
     history = "".join(f"\nQ: {name}\nA: {story.numbers[name]}" for name in shown)
     return [
         _read(f"{history}\nQ: {chain[-1]}\nA:"),
-        _learned(f" {worked_out(story, chain[-1])}\n"),
+        _learned(f" {_worked_out(story, chain[-1])}\n"),
     ]
 
 
-def worked_out(story: chains.Story, name: str) -> str:
+def _worked_out(story: chains.Story, name: str) -> str:
     """How a number follows from the one before: `ann and +3 : 7 +3 = 10`; `7` if it is given."""
     if name not in story.before:
         return str(story.numbers[name])
@@ -307,10 +305,9 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         generator.shuffle(together)
         made += len(together)
         for pairs in together:
-            longest = max(len(ids) for ids, _ in pairs)
             yield (
-                torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in pairs]),
-                torch.tensor([learned + [False] * (longest - len(ids)) for ids, learned in pairs]),
+                pad_sequence([torch.tensor(ids) for ids, _ in pairs], batch_first=True),
+                pad_sequence([torch.tensor(learned) for _, learned in pairs], batch_first=True),
             )
 
 

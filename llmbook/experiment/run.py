@@ -109,18 +109,17 @@ def problems(recipe: Recipe, part: Set, sizes: Sizes) -> list[Problem]:
     Args:
         recipe: Its recipe.
         part: ``"short"`` problems are like those learned from, ``"long"`` ones make the table,
-            and by those of ``"choice"`` the recipes were chosen; of chains all are one set.
+            and by those of ``"choice"`` the recipes were chosen.
         sizes: How many.
 
     Returns:
         The problems.
     """
     if recipe.task == "chains":
-        deep = {"short": False, "long": True, "choice": True}[part]
         return [
             problem
             for depth in DEPTHS
-            if (depth > DEEPEST) == deep
+            if (depth > DEEPEST) == (part != "short")
             for problem in chains.draw_problems(
                 sizes.chains, depth, deepest=DEEPEST, seed=1 + (part == "choice")
             )
@@ -133,24 +132,16 @@ def problems(recipe: Recipe, part: Set, sizes: Sizes) -> list[Problem]:
         generator.shuffle(long)
         chosen, rest = long[: sizes.choice], long[sizes.choice :]
         commands = chosen if part == "choice" else rest[: sizes.long]
-    return [_pose(command) for command in commands]
-
-
-def _pose(command: str) -> Problem:
-    steps = tuple(Step(step, scan.express(step)) for step in scan.decompose(command))
-    return Problem(command, steps[-1].answer, len(scan.interpret(command)), steps)
+    return [scan.pose(command) for command in commands]
 
 
 def grade(problem: Problem | Step, answer: str) -> bool:
     """Whether an answer is right: of a command, whether it asks for the same actions."""
     if problem.answer.isdigit():
-        return answer == problem.answer
+        return chains.grade(problem, answer)
     if "+" not in answer and "(" not in answer:
         answer = " + ".join(answer.split())  # a row of actions
-    try:
-        return scan.expand(answer) == scan.expand(problem.answer)
-    except ValueError:
-        return False
+    return scan.grade(problem, answer)
 
 
 def strategy_of(recipe: Recipe) -> Strategy:

@@ -102,10 +102,6 @@ def table(results: Mapping[str, Result]) -> str:
     Returns:
         The lines.
     """
-    return "\n".join(_lines(results))
-
-
-def _lines(results: Mapping[str, Result]) -> list[str]:
     kinds: dict[str, list[Result]] = {}
     for name, result in results.items():
         kinds.setdefault(name.rpartition("-")[0], []).append(result)
@@ -116,4 +112,4 @@ def _lines(results: Mapping[str, Result]) -> list[str]:
         long = statistics.mean(one.long.accuracy for one in seeds)
         each = " ".join(f"{one.long.accuracy:.1%}" for one in seeds)
         lines.append(f"{kind:{width}}  {len(seeds):5}  {short:6.1%}  {long:6.1%}  {each}")
-    return lines
+    return "\n".join(lines)

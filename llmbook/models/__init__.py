@@ -123,11 +123,10 @@ def _here(
         try:
             loaded = pretrained.from_pretrained(source, device=place)
             return OwnModel(loaded, name, chat=chat, batch_size=batch_size)
-        except ValueError as error:
-            # Only what our GPT does not do is a case for the library: if a file is damaged, it
-            # would draw the missing weights at random. The tokenizer refuses in these words.
-            beyond = isinstance(error, UnsupportedError) or "not supported" in str(error)
-            if backend == "own" or not beyond:
+        except UnsupportedError:
+            # Only this is a case for the library: if a file is damaged, it would draw the
+            # missing weights at random.
+            if backend == "own":
                 raise
     from llmbook.models.local import TransformersModel
 

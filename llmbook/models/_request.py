@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from math import isfinite
 
+from llmbook._checks import check_at_least_one
 from llmbook.models.protocol import Reply
 
-__all__ = ["check_request", "cut", "too_long"]
+__all__ = ["check_request", "cut", "fit"]
 
 
 def check_request(
@@ -28,8 +29,7 @@ def check_request(
     for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise ValueError(f"prompts[{i}] must be a string, got {prompt!r}")
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    check_at_least_one("max_new_tokens", max_new_tokens)
     if not isfinite(temperature) or temperature < 0:
         raise ValueError(f"temperature must be a number from 0 up, got {temperature}")
     if isinstance(stop, str) or not all(stop):
@@ -48,7 +48,31 @@ def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(places)], True) if places else (text, False)
 
 
-def too_long(tokens: int, most: int) -> Reply:
-    """The reply to a prompt that leaves the model no room."""
+def fit(
+    prompts: Sequence[str], rows: Sequence[Sequence[int]], most: int
+) -> tuple[list[Reply], list[int]]:
+    """Find the prompts that leave a model room for a token.
+
+    Args:
+        prompts: The prompts, to name one that has no token.
+        rows: Their tokens.
+        most: Tokens that the model holds, with what it writes.
+
+    Returns:
+        For each prompt the reply that it is too long, to be replaced in those places, given next,
+        where it is not.
+
+    Raises:
+        ValueError: If a prompt has no token.
+    """
+    for i, row in enumerate(rows):
+        if not row:
+            raise ValueError(f"prompts[{i}] must have a token, got {prompts[i]!r}")
+    return [_too_long(len(row), most) for row in rows], [
+        i for i, row in enumerate(rows) if len(row) < most
+    ]
+
+
+def _too_long(tokens: int, most: int) -> Reply:
     error = f"the prompt has {tokens} tokens; with what it writes, the model holds {most}"
     return Reply("", "error", prompt_tokens=tokens, completion_tokens=0, error=error)

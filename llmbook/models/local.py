@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from llmbook._checks import check_at_least_one
-from llmbook.models._request import check_request, cut, too_long
+from llmbook.models._request import check_request, cut, fit
 from llmbook.models.protocol import Reply
 
 __all__ = ["TransformersModel"]
@@ -112,16 +112,12 @@ class TransformersModel:
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
         rows, most = [self._ids(prompt) for prompt in prompts], self.max_length
-        for i, row in enumerate(rows):
-            if not row:
-                raise ValueError(f"prompts[{i}] must have a token, got {prompts[i]!r}")
-        replies = [too_long(len(row), most) for row in rows]  # until it is known better
+        replies, fitting = fit(prompts, rows, most)
 
         def budget(i: int) -> int:
             return min(max_new_tokens, most - len(rows[i]))
 
         # All texts of a chunk may grow alike, whatever they are padded to, and little is padded.
-        fitting = [i for i, row in enumerate(rows) if len(row) < most]
         fitting.sort(key=lambda i: (budget(i), len(rows[i])))
         for count, group in groupby(fitting, budget):
             together = list(group)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from llmbook._checks import check_at_least_one
 from llmbook.generation import GenerationConfig, TextGenerator
-from llmbook.models._request import check_request, too_long
+from llmbook.models._request import check_request, fit
 from llmbook.models.protocol import Reply
 from llmbook.pretrained import Pretrained
 
@@ -83,12 +83,8 @@ class OwnModel:
             ValueError: If an argument is out of range, or a prompt has no token.
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
-        rows, most = [self._ids(prompt) for prompt in prompts], self.loaded.model.config.max_length
-        for i, row in enumerate(rows):
-            if not row:
-                raise ValueError(f"prompts[{i}] must have a token, got {prompts[i]!r}")
-        replies = [too_long(len(row), most) for row in rows]  # until it is known better
-        fitting = [i for i, row in enumerate(rows) if len(row) < most]  # one token must have room
+        rows = [self._ids(prompt) for prompt in prompts]
+        replies, fitting = fit(prompts, rows, self.loaded.model.config.max_length)
         for start in range(0, len(fitting), self.batch_size):
             chunk = fitting[start : start + self.batch_size]
             config = GenerationConfig(

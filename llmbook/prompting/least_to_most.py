@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from llmbook._checks import check_at_least_one
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue
 from llmbook.prompting.readers import read_list, read_text
-from llmbook.prompting.strategies import Reader, Strategy, ask, check_at_least, check_exemplars
+from llmbook.prompting.strategies import Reader, Strategy, ask, check_exemplars
 from llmbook.prompting.template import PromptTemplate
 from llmbook.prompting.trace import Call, Issue, Trace
 from llmbook.tasks.problem import Exemplar, Step
@@ -88,9 +89,9 @@ class LeastToMost(Strategy):
 
     def __post_init__(self) -> None:
         for limit in ("max_subproblems", "max_plan_tokens", "max_new_tokens"):
-            check_at_least(limit, getattr(self, limit), 1)
-        if self.history is not None:
-            check_at_least("history", self.history, 0)
+            check_at_least_one(limit, getattr(self, limit))
+        if self.history is not None and self.history < 0:
+            raise ValueError(f"history must be at least 0, got {self.history}")
         if self.one_pass and self.decomposer is not None:
             raise ValueError("one_pass must be False with a decomposer, got True")
         if self.one_pass:

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from llmbook._checks import check_at_least_one
 from llmbook.models.protocol import LanguageModel
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drawn, run, together
 from llmbook.prompting.readers import read_after, read_sentence, read_text
@@ -137,12 +138,6 @@ def check_exemplars(name: str, exemplars: Sequence[Exemplar], needed: str) -> No
             )
 
 
-def check_at_least(name: str, number: int, least: int) -> None:
-    """Require a whole number that is not below another."""
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class ZeroShot(Strategy):
     """The question as it is: what the model cannot do by itself, nothing helps it to do.
@@ -158,7 +153,7 @@ class ZeroShot(Strategy):
     name: ClassVar[str] = "zero-shot"
 
     def __post_init__(self) -> None:
-        check_at_least("max_new_tokens", self.max_new_tokens, 1)
+        check_at_least_one("max_new_tokens", self.max_new_tokens)
 
     def dialogue(self, trace: Trace) -> Dialogue:
         """One prompt, whose reply is the answer."""
@@ -275,7 +270,7 @@ class SelfConsistency(Strategy):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least("samples", self.samples, 1)
+        check_at_least_one("samples", self.samples)
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
 

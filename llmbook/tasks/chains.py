@@ -27,6 +27,7 @@ __all__ = [
     "draw",
     "draw_depths",
     "draw_problems",
+    "grade",
 ]
 
 NAMES = (
@@ -178,3 +179,8 @@ def draw_problems(
         story, (asked, *_) = draw(generator, [depth, *others])
         problems.append(story.problem(asked))
     return problems
+
+
+def grade(problem: Problem | Step, answer: str | None) -> bool:
+    """Whether an answer is the number that it should be."""
+    return answer == problem.answer

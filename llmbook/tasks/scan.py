@@ -33,6 +33,7 @@ __all__ = [
     "length_split",
     "parse",
     "parts",
+    "pose",
     "problems",
 ]
 
@@ -292,19 +293,21 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
         ( LEFT + WALK ) * 3 + ( RIGHT + RIGHT + WALK ) * 2
         ```
     """
-    lengths, (_, chosen) = _lengths(), length_split()
+    _, chosen = length_split()
     if size is not None:
-        chosen = [command for command, length in lengths.items() if length == size]
+        chosen = [command for command, length in _lengths().items() if length == size]
     if not chosen:
         raise ValueError(f"size must be the number of actions of a command, got {size}")
     if not 1 <= count <= len(chosen):
         kind = "long commands" if size is None else f"commands of {size} actions"
         raise ValueError(f"count must be 1 to {len(chosen)}, as many {kind} are there, got {count}")
     random.Random(seed).shuffle(chosen)
-    return [
-        Problem(command, express(command), size=lengths[command], steps=_steps(command))
-        for command in chosen[:count]
-    ]
+    return [pose(command) for command in chosen[:count]]
+
+
+def pose(command: str) -> Problem:
+    """A command as a problem: its expression, its number of actions, and its steps."""
+    return Problem(command, express(command), size=_lengths()[command], steps=_steps(command))
 
 
 def _steps(command: str) -> tuple[Step, ...]:
