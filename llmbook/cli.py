@@ -290,8 +290,8 @@ StrategyName = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(help="Whose exemplars are shown: last-letters, last-letters-spelled, scan, "
-                 "word-problems or, for chains-tiny, chains.  [default: that of the model, or "
-                 "word-problems]"),
+                 "word-problems, calendar or, for chains-tiny, chains.  [default: that of the "
+                 "model, or word-problems]"),
 ]  # fmt: skip
 Chat = Annotated[bool, typer.Option("--chat", help="Put prompts as turns of a conversation.")]
 

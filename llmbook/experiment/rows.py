@@ -152,7 +152,7 @@ def _history(
     made_up: set[str] = set()
     if recipe.counterfactual and generator.random() < 2 / 3:
         made_up = {step for step in steps if not scan.parts(step)}
-        answers = _made_up(steps, generator)
+        answers = _made_up(recipe, steps, generator)
     pieces: Row = []
     for step in steps:
         learned = step not in made_up
@@ -168,24 +168,29 @@ def _thought(
     clauses = scan.parts(problem) if len(scan.parts(problem)) == 2 else []
     made_up = recipe.counterfactual and len(clauses) > 0 and generator.random() < 0.4
     if made_up:
-        answers = _made_up([*clauses, problem], generator)
+        answers = _made_up(recipe, [*clauses, problem], generator)
     given = "".join(f" {each} gives {_write(recipe, answers[each])} ." for each in clauses)
     end = f" so {_write(recipe, answers[problem])}\n"
     return [_read(f"\nQ: {problem}\nThink:"), Piece(given, not made_up), _learned(end)]
 
 
-def _made_up(steps: Sequence[str], generator: random.Random) -> dict[str, str]:
+def _made_up(recipe: Recipe, steps: Sequence[str], generator: random.Random) -> dict[str, str]:
     """Random answers to the simple steps, and what follows from them.
 
     They may ask for more actions than may be learned from: nobody could know them, only copy them.
+    Written out, they must be short, for a plan repeats them up to twelve times.
     """
+    longest = 4 if recipe.format == "least-to-most" else 48
     answers: dict[str, str] = {}
     for step in steps:
         below = scan.parts(step)
         if below and all(part in answers for part in below):
             answers[step] = scan.combine(step, answers)
         else:
-            answers.setdefault(step, _random_expression(generator))
+            drawn = _random_expression(generator)
+            while not recipe.expressions and len(scan.expand(drawn)) > longest:
+                drawn = _random_expression(generator)
+            answers.setdefault(step, drawn)
     return answers
 
 
@@ -200,14 +205,14 @@ def _random_expression(generator: random.Random) -> str:
     return " + ".join(both if generator.random() < 0.5 else both[::-1])
 
 
-def _story(recipe: Recipe, people: int, generator: random.Random) -> Row:
+def _story(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> Row:
     """A story of some people, and questions about it."""
     depths = chains.draw_depths(generator, people, DEEPEST)
     story, last = chains.draw(generator, depths)
     pieces = [_read(story.text)]
-    for _ in range(8):
+    for _ in range(24 if recipe.format == "direct" else 8):  # a direct answer is a single word
         chain = story.chain(generator.choice(last))
-        asked = chain[: generator.randint(1, len(chain))]
+        asked = chain[: generator.randint(1, min(len(chain), deepest))]
         pieces += _QUESTIONS[recipe.format](recipe, story, asked, generator)
     return pieces
 
@@ -294,7 +299,11 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
             else:
                 # One learns to look up in small stories: they grow in the first half.
                 most = 3 + round((chains.PEOPLE - 3) * min(1, 2 * made / recipe.steps))
-                pieces = _story(recipe, generator.randint(2, most), generator)
+                # And to answer directly, from shallow questions: they grow deeper one by one.
+                deepest = DEEPEST
+                if recipe.format == "direct":
+                    deepest = min(DEEPEST, 1 + made * 5 // recipe.steps)
+                pieces = _story(recipe, generator.randint(2, most), deepest, generator)
             encoded.append(_encode(recipe.task, pieces))
         encoded.sort(key=lambda pair: len(pair[0]))
         together: list[list[tuple[list[int], list[bool]]]] = [[]]

@@ -54,31 +54,26 @@ def plan(seeds: Sequence[int] = (0, 1, 2)) -> list[Recipe]:
     Returns:
         Their recipes.
     """
-    first, *more = seeds
+    formats = get_args(Format)
+    first = seeds[0]
     return [
-        *(_recipe(task, form, seed=first) for task in _STEPS for form in get_args(Format)),
-        *(_recipe(task, "least-to-most", seed=seed) for task in _STEPS for seed in more),
-        *(
-            _recipe(task, form, seed=seed)
-            for seed in more
-            for task in _STEPS
-            for form in get_args(Format)
-            if form != "least-to-most"
-        ),
+        *(_recipe(task, form, seed=seed) for task in _STEPS for form in formats for seed in seeds),
+        *(_recipe("scan", form, seed=first, expressions=False) for form in formats),
         *(
             _recipe("scan", form, seed=first, **{part: False})
-            for part in ("token_shift", "expressions", "counterfactual")
-            for form in get_args(Format)
-            if (form, part) != ("direct", "counterfactual")
+            for part in ("counterfactual", "token_shift")
+            for form in ("least-to-most", "chain-of-thought")
         ),
-        *(_recipe("chains", form, seed=first, token_shift=False) for form in get_args(Format)),
-        _recipe("chains", "least-to-most", seed=first, short_contexts=False),
+        *(
+            _recipe("chains", "least-to-most", seed=first, **{part: False})
+            for part in ("token_shift", "short_contexts")
+        ),
     ]
 
 
 _STEPS: dict[Task, dict[Format, int]] = {
-    # Enough for each to change no more; the others get at least what least-to-most gets.
-    "scan": {"direct": 6000, "chain-of-thought": 10_000, "least-to-most": 10_000},
+    # The others get at least what least-to-most gets.
+    "scan": {"direct": 10_000, "chain-of-thought": 10_000, "least-to-most": 10_000},
     "chains": {"direct": 10_000, "chain-of-thought": 4000, "least-to-most": 4000},
 }
 _LEARNING_RATE: dict[Task, float] = {"scan": 2e-3, "chains": 3e-3}

@@ -75,7 +75,8 @@ class LeastToMost(Strategy):
     solve_exemplars: Sequence[Exemplar] = ()
     parse_plan: Callable[[str], list[str]] = read_list
     parse_answer: Reader = read_text  # from the model's text; None or "": it holds no answer
-    decomposer: Callable[[str], list[str]] | None = None  # a program, in place of the first stage
+    # A program in place of the first stage; by a ValueError it says that it has no plan.
+    decomposer: Callable[[str], list[str]] | None = None
     one_pass: bool = False  # plan and answers in one completion, as the paper's section 3.3 tries
     history: int | None = None  # earlier questions that a step sees; None: all
     raw_history: bool = False  # their answers as the model wrote them, not as they were read
@@ -129,14 +130,19 @@ class LeastToMost(Strategy):
         """The sub-problems to ask, the problem last."""
         problem = trace.problem
         if self.decomposer is not None:
-            return self._checked(trace, self.decomposer(problem.question), None)
+            try:
+                found = self.decomposer(problem.question)
+            except ValueError as error:
+                trace.issues.append(Issue("plan-refused", detail=str(error)))
+                found = []
+            return self._checked(trace, found, None)
         prompt = self._plan_template.render(
             problem.question, exemplars=self.plan_exemplars, context=problem.context
         )
         stop = self._plan_template.stop
         [(reply, seconds)] = yield [Ask(prompt, self.max_plan_tokens, stop)]
         number = len(trace.calls)
-        found: list[str] = []
+        found = []
         if reply.finish_reason == "error":
             trace.issues.append(Issue("model-error", number, reply.error))
         elif not reply.text.strip():
@@ -145,7 +151,8 @@ class LeastToMost(Strategy):
             found = self._read(trace, reply.text, number)
             if reply.finish_reason == "length":
                 trace.issues.append(Issue("plan-cut", number))
-                found = found[:-1]
+                if found[-1:] != [problem.question]:
+                    found = found[:-1]
         call = Call("plan", problem.question, prompt, reply, tuple(found), seconds)
         trace.calls.append(call)
         return self._checked(trace, found, number)

@@ -20,8 +20,8 @@ __all__ = ["ISSUES", "Call", "Issue", "Trace", "count_issues"]
 
 Kind = Literal[
     "model-error", "plan-empty", "plan-unreadable", "plan-cut", "plan-long", "plan-repeats",
-    "plan-open", "answer-empty", "answer-unreadable", "answer-cut", "reasoning-cut", "vote-tie",
-    "vote-empty",
+    "plan-open", "plan-refused", "answer-empty", "answer-unreadable", "answer-cut",
+    "reasoning-cut", "vote-tie", "vote-empty",
 ]  # fmt: skip
 Purpose = Literal["plan", "answer", "reasoning", "plan and answers"]
 
@@ -29,6 +29,7 @@ ISSUES: dict[Kind, str] = {
     "model-error": "the model gave an error: there is no text to read",
     "plan-empty": "the plan is empty: the problem is asked at once",
     "plan-unreadable": "no sub-problem can be read from the plan: the problem is asked at once",
+    "plan-refused": "the decomposer has no plan for the problem: the problem is asked at once",
     "plan-cut": "the plan was cut at the limit: its last sub-problem, perhaps half, is left out",
     "plan-long": "the plan has too many sub-problems: those beyond the limit are left out",
     "plan-repeats": "the plan has a sub-problem more than once: it is asked once",

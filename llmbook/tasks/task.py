@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from llmbook.tasks import last_letters, scan, word_problems
+from llmbook.tasks import calendar, last_letters, scan, word_problems
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 __all__ = ["NAMES", "Task", "get"]
@@ -121,7 +121,15 @@ _WORD_PROBLEMS = Task(
     parse=word_problems.parse,
     grade=word_problems.grade,
 )
-_TASKS = {task.name: task for task in (_LAST_LETTERS, _SPELLED, _SCAN, _WORD_PROBLEMS)}
+_CALENDAR = Task(
+    name="calendar",
+    instruction="Answer with a day or a month.",
+    exemplars=calendar.EXEMPLARS,
+    draw=calendar.problems,
+    parse=calendar.parse,
+    grade=calendar.grade,
+)
+_TASKS = {task.name: task for task in (_LAST_LETTERS, _SPELLED, _SCAN, _WORD_PROBLEMS, _CALENDAR)}
 
 NAMES = tuple(_TASKS)
 """The names of the tasks."""
@@ -131,7 +139,8 @@ def get(name: str) -> Task:
     """The task of that name: one of [`NAMES`][llmbook.tasks.task.NAMES].
 
     Args:
-        name: ``"last-letters"``, ``"last-letters-spelled"``, ``"scan"`` or ``"word-problems"``.
+        name: ``"last-letters"``, ``"last-letters-spelled"``, ``"scan"``, ``"word-problems"`` or
+            ``"calendar"``.
 
     Returns:
         The task.

@@ -16,7 +16,7 @@ from llmbook.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
 from llmbook.experiment.run import Sizes, grade, name_of, plan, problems, run, strategy_of
 from llmbook.experiment.ship import SHIPPED, ship
 from llmbook.experiment.table import keep_results, load_results, read_results, table
-from llmbook.experiment.training import train_model
+from llmbook.experiment.training import config_of, train_model
 from llmbook.pretrained import from_pretrained
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem
@@ -88,6 +88,31 @@ def test_only_shallow_questions_are_learned_of_chains():
             line.count(" is ") <= 2 * DEEPEST - 1
             for line in text.splitlines() if line.startswith("Think:")
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", plan([0]), ids=name_of)
+def test_every_row_fits_the_model(recipe):
+    longest = max(ids.shape[1] for ids, _ in islice(batches(recipe), 250))
+    assert longest <= config_of(recipe).max_length
+
+
+def test_direct_answers_are_learned_from_shallow_questions_first():
+    def deepest(texts):
+        found = 0
+        for text in map(plain, texts):
+            story, *questions = text.split("\nQ:")
+            facts = [fact.split() for fact in story.split(";") if fact.strip()]
+            before = {fact[0]: fact[1] for fact in facts if len(fact) == 3}
+            for name in (question.split()[0] for question in questions):
+                depth = 1
+                while name := before.get(name):
+                    depth += 1
+                found = max(found, depth)
+        return found
+
+    rows = texts(Recipe("chains", "direct", steps=200), 300)
+    assert deepest(rows[:300]) == 1  # the first 500 rows are made before the first step
+    assert deepest(rows) == DEEPEST
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -8,6 +8,7 @@ from llmbook.experiment.strategies import chains_strategies, scan_strategies
 from llmbook.models import ScriptedModel
 from llmbook.models.protocol import Reply
 from llmbook.prompting import LeastToMost, PromptTemplate, SelfConsistency, Trace
+from llmbook.tasks import last_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from tests.unit.test_prompting import Recorder
 
@@ -85,6 +86,7 @@ def test_raw_history_shows_what_the_model_wrote():
         (" ;; ", ["P"], ["plan-unreadable"]),
         ("a ; b ; c ; d ; P", ["a", "b", "c", "P"], ["plan-long"]),
         (Reply("a ; b ; hal", "length", 1, 9), ["a", "b", "P"], ["plan-cut", "plan-open"]),
+        (Reply("a ; b ; P", "length", 1, 9), ["a", "b", "P"], ["plan-cut"]),
         (Reply("", "error", 0, 0, error="gone"), ["P"], ["model-error"]),
     ],
 )
@@ -99,6 +101,13 @@ def test_a_plan_need_not_name_the_problem():
     model = Recorder(lambda prompt: "b ; a" if prompt.endswith("Plan:") else "x")
     trace = LeastToMost(top_down=True, names_problem=False).solve("P", model)
     assert [step.question for step in trace.steps] == ["a", "b", "P"] and not trace.issues
+
+
+def test_a_program_that_has_no_plan_stops_nothing():
+    strategy = LeastToMost(decomposer=last_letters.decompose)
+    trace = strategy.solve("no list!", Recorder(lambda _: "x"))
+    assert [step.question for step in trace.steps] == ["no list!"] and trace.answer == "x"
+    assert kinds(trace) == ["plan-refused"] and "got 'no list!'" in trace.issues[0].detail
 
 
 def test_marks_of_a_sample_show_in_the_tree():

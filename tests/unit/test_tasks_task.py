@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.tasks import benchmarks, last_letters, scan, task
+from llmbook.tasks import benchmarks, calendar, last_letters, scan, task
 from llmbook.tasks.problem import Problem, Step
 
 TASKS = [task.get(name) for name in task.NAMES]
-SIZES = {"last-letters": 5, "last-letters-spelled": 5, "scan": 30, "word-problems": 4}
+SIZES = {
+    "last-letters": 5, "last-letters-spelled": 5, "scan": 30, "word-problems": 4, "calendar": 7,
+}  # fmt: skip
+MOST = {"calendar": 19}  # problems of a size, where there are not hundreds
 SHOWN = {each.name: each.exemplars for each in TASKS} | {
     "gsm8k": benchmarks.GSM8K_EXEMPLARS,
     "drop": benchmarks.DROP_EXEMPLARS,
@@ -31,7 +34,9 @@ NUMBER = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?")
 
 
 def test_names_are_looked_up():
-    assert task.NAMES == ("last-letters", "last-letters-spelled", "scan", "word-problems")
+    assert task.NAMES == (
+        "last-letters", "last-letters-spelled", "scan", "word-problems", "calendar",
+    )  # fmt: skip
     assert task.get("scan").name == "scan"
     with pytest.raises(ValueError, match=r"name must be one of last-letters, .*, got 'chess'"):
         task.get("chess")
@@ -41,11 +46,12 @@ def test_names_are_looked_up():
 @pytest.mark.parametrize("sized", [True, False])
 def test_problems_are_all_new_and_the_same_for_the_same_seed(of, sized):
     size = SIZES[of.name] if sized else None
-    problems = of.problems(200, size=size, seed=3)
-    assert len({(problem.context, problem.question) for problem in problems}) == 200
-    assert problems == of.problems(200, size=size, seed=3)
-    assert problems[:20] == of.problems(20, size=size, seed=3)
-    assert problems != of.problems(200, size=size, seed=4)
+    count = MOST.get(of.name, 200) if sized else 4 * MOST.get(of.name, 50)
+    problems = of.problems(count, size=size, seed=3)
+    assert len({(problem.context, problem.question) for problem in problems}) == count
+    assert problems == of.problems(count, size=size, seed=3)
+    assert problems[:10] == of.problems(10, size=size, seed=3)
+    assert problems != of.problems(count, size=size, seed=4)
     if sized:
         assert {problem.size for problem in problems} == {size}
     else:
@@ -65,7 +71,7 @@ def test_problems_are_solved_by_their_steps(of):
 
 @every_task
 def test_the_answer_to_another_problem_is_wrong(of):
-    problems = of.problems(100, size=SIZES[of.name])
+    problems = of.problems(MOST.get(of.name, 100), size=SIZES[of.name])
     for problem, other in pairwise(problems):
         same = problem.answer == other.answer or (
             of.name == "scan" and scan.expand(problem.answer) == scan.expand(other.answer)
@@ -113,6 +119,11 @@ def test_steps_of_exemplars_follow_from_each_other(name, exemplar):
         assert [step.question for step in exemplar.steps] == last_letters.decompose(
             exemplar.question
         )
+    elif name == "calendar":
+        assert [step.question for step in exemplar.steps] == calendar.decompose(exemplar.question)
+        for step, following in pairwise(exemplar.steps):
+            assert f" after {calendar.parse(step.answer)} is " in following.answer
+        assert calendar.parse(exemplar.rationale) == exemplar.answer
     else:
         known = {number.replace(",", "") for number in NUMBER.findall(exemplar.context)}
         known |= {"2"} if "twice" in exemplar.context else set()
