@@ -47,7 +47,7 @@ wood yacht yard zebra zero
 WORDS = tuple(_TYPED.split())
 """Common English words."""
 
-_SIZES = (4, 6, 8, 10, 12)  # of the paper's table 3
+_SIZES = (4, 6, 8, 10, 12)  # of the paper's table 4
 
 
 def _spell(word: str) -> str:
