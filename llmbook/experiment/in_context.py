@@ -6,19 +6,18 @@ transcript, and a run that was stopped goes on where it was.
 """
 
 import argparse
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from llmbook._checks import check_at_least_one
-from llmbook._files import replacing
 from llmbook.evaluation import Score, evaluate, plan_score, scores_by_size, step_score
+from llmbook.experiment._kept import DATA, keep
+from llmbook.experiment._kept import load as load_kept
 from llmbook.models import LanguageModel, load
 from llmbook.prompting import LeastToMost, Strategy, strategy_for
-from llmbook.tasks import calendar, last_letters, scan, task
+from llmbook.tasks import task
 
 __all__ = ["SIZES", "Measured", "load_measured", "measure", "strategies"]
 
@@ -31,13 +30,7 @@ SIZES = {
 }
 """The sizes of the problems of each task."""
 
-_PLANNERS: dict[str, Callable[[str], list[str]]] = {
-    "calendar": calendar.decompose,
-    "last-letters": last_letters.decompose,
-    "last-letters-spelled": last_letters.decompose,
-    "scan": scan.decompose,
-}
-_KEPT = Path(str(resources.files("llmbook") / "data" / "in-context.json"))
+_KEPT = DATA / "in-context.json"
 
 
 class Measured(NamedTuple):
@@ -63,10 +56,9 @@ def strategies(name: str) -> dict[str, Strategy]:
         each: strategy_for(of, each, max_new_tokens=100)
         for each in ("few-shot", "chain-of-thought", "least-to-most")
     }
-    if name in _PLANNERS:
-        asking = strategy_for(of, "least-to-most", max_new_tokens=100)
-        assert isinstance(asking, LeastToMost)
-        made["least-to-most, planned"] = replace(asking, decomposer=_PLANNERS[name])
+    least_to_most = made["least-to-most"]
+    if of.decompose is not None and isinstance(least_to_most, LeastToMost):
+        made["least-to-most, planned"] = replace(least_to_most, decomposer=of.decompose)
     return made
 
 
@@ -94,7 +86,7 @@ def measure(
         for asked, strategy in strategies(name).items():
             transcript = out / f"{name}-{asked.replace(', ', '-')}.jsonl"
             traces = evaluate(strategy, model, problems, transcript=transcript, progress=progress)
-            planned = [trace for trace in traces if isinstance(strategy, LeastToMost)]
+            planned = traces if isinstance(strategy, LeastToMost) else []
             yield (
                 name,
                 asked,
@@ -115,26 +107,10 @@ def load_measured(path: Path = _KEPT) -> dict[str, dict[str, Measured]]:
     Returns:
         For each task, what came of each strategy.
     """
-    found: dict[str, dict[str, Measured]] = {}
-    for name, rows in json.loads(path.read_text(encoding="utf-8")).items():
-        found[name] = {
-            asked: Measured(
-                {int(size): Score(**score) for size, score in row["sizes"].items()},
-                Score(**row["plans"]),
-                Score(**row["steps"]),
-            )
-            for asked, row in rows.items()
-        }
-    return found
-
-
-def _keep(found: Mapping[str, Mapping[str, Measured]], path: Path) -> None:
-    rows = {
-        name: {asked: measured._asdict() for asked, measured in row.items()}
-        for name, row in found.items()
+    return {
+        name: {asked: Measured(**row) for asked, row in rows.items()}
+        for name, rows in load_kept(path).items()
     }
-    with replacing(path) as part:
-        part.write_text(json.dumps(rows, default=vars, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -149,16 +125,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=10, help="problems of each size (default 10)")
     given = parser.parse_args(arguments)
     out = given.out / given.model.replace("/", "-")
-    found: dict[str, dict[str, Measured]] = {}
+    found: dict[str, dict[str, object]] = {}
     for name, asked, measured in measure(
         load(given.model, chat=given.chat), out, count=given.count, progress=True
     ):
-        found.setdefault(name, {})[asked] = measured
+        found.setdefault(name, {})[asked] = measured._asdict()
         right = "  ".join(f"{size}: {each.accuracy:.0%}" for size, each in measured.sizes.items())
         print(f"{name:21} {asked:23} {right}")
         if measured.steps.total:
             print(f"{'':21} plans {measured.plans}; steps {measured.steps}")
-    _keep(found, out / "results.json")
+    keep(found, out / "results.json")
 
 
 if __name__ == "__main__":

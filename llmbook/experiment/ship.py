@@ -6,10 +6,10 @@ Each model has a card, ``card.json``: how it was made, from what, and what it di
 
 import json
 import sys
-from importlib import resources
 from pathlib import Path
 
 from llmbook._files import replacing
+from llmbook.experiment._kept import DATA
 from llmbook.experiment.table import keep_results, read_results
 from llmbook.pretrained import from_pretrained, save
 
@@ -23,10 +23,8 @@ SHIPPED = {
 }
 """Names of models for [`load`][llmbook.models.load], and the folders that they come from."""
 
-_DATA = Path(str(resources.files("llmbook") / "data"))
 
-
-def ship(out: Path, data: Path = _DATA) -> None:
+def ship(out: Path, data: Path = DATA) -> None:
     """Take models and figures of the experiment over into the book.
 
     Args:

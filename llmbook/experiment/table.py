@@ -3,12 +3,11 @@
 import json
 import statistics
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from llmbook._files import replacing
 from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
+from llmbook.experiment._kept import DATA, keep, load
 from llmbook.experiment.run import grade
 
 __all__ = ["Result", "keep_results", "load_results", "read_results", "table"]
@@ -60,23 +59,20 @@ def read_results(out: Path) -> dict[str, Result]:
     return results
 
 
-_KEPT = resources.files("llmbook") / "data" / "experiment.json"
+_KEPT = DATA / "experiment.json"
 
 
-def keep_results(results: Mapping[str, Result], path: Path = Path(str(_KEPT))) -> None:
+def keep_results(results: Mapping[str, Result], path: Path = _KEPT) -> None:
     """Write results to a file; without a path, to that of the book.
 
     Args:
         results: What each model did.
         path: The file.
     """
-    data = {name: result._asdict() for name, result in results.items()}
-    text = json.dumps(data, default=vars, indent=1)
-    with replacing(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+    keep({name: result._asdict() for name, result in results.items()}, path)
 
 
-def load_results(path: Path = Path(str(_KEPT))) -> dict[str, Result]:
+def load_results(path: Path = _KEPT) -> dict[str, Result]:
     """The results of the book's own run, or of a file that `keep_results` wrote.
 
     Args:
@@ -85,12 +81,7 @@ def load_results(path: Path = Path(str(_KEPT))) -> dict[str, Result]:
     Returns:
         What each model did, by its name.
     """
-    results = {}
-    for name, data in json.loads(path.read_text(encoding="utf-8")).items():
-        scores = {key: Score(**data[key]) for key in ("short", "long", "plans", "steps")}
-        sizes = {int(size): Score(**one) for size, one in data["sizes"].items()}
-        results[name] = Result(**(data | scores | {"sizes": sizes}))
-    return results
+    return {name: Result(**data) for name, data in load(path).items()}
 
 
 def table(results: Mapping[str, Result]) -> str:

@@ -68,6 +68,7 @@ class Task:
     parse: Callable[[str], str | None]  # what a model wrote -> its answer, or none
     grade: Callable[[Problem | Step, str | None], bool]  # is the answer, as parsed, right?
     separator: str = " ; "  # between the sub-problems of a plan
+    decompose: Callable[[str], list[str]] | None = None  # a question's plan, where a program has it
 
     def problems(self, count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
         """Problems of the task.
@@ -93,6 +94,7 @@ _LAST_LETTERS = Task(
     draw=last_letters.problems,
     parse=last_letters.parse,
     grade=last_letters.grade,
+    decompose=last_letters.decompose,
 )
 _SPELLED = Task(
     name="last-letters-spelled",
@@ -101,6 +103,7 @@ _SPELLED = Task(
     draw=last_letters.spelled_problems,
     parse=last_letters.parse,
     grade=last_letters.grade,
+    decompose=last_letters.decompose,
 )
 _SCAN = Task(
     name="scan",
@@ -112,6 +115,7 @@ _SCAN = Task(
     draw=scan.problems,
     parse=scan.parse,
     grade=scan.grade,
+    decompose=scan.decompose,
 )
 _WORD_PROBLEMS = Task(
     name="word-problems",
@@ -128,6 +132,7 @@ _CALENDAR = Task(
     draw=calendar.problems,
     parse=calendar.parse,
     grade=calendar.grade,
+    decompose=calendar.decompose,
 )
 _TASKS = {task.name: task for task in (_LAST_LETTERS, _SPELLED, _SCAN, _WORD_PROBLEMS, _CALENDAR)}
 

@@ -208,6 +208,16 @@ def test_files_name_no_foreign_resource(site: Site) -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_what_is_returned_is_described_in_one_row(site: Site) -> None:
+    tables = 0
+    for page in site.folder.glob("*/appendix/api/*/index.html"):
+        for table in page.read_text(encoding="utf-8").split("<table>")[1:]:
+            rows = table.split("</table>")[0].count('class="doc-returns-details"')
+            tables += rows > 0
+            assert rows <= 1, f"{page}: a description of two lines became two rows"
+    assert tables > 0, "no table of what is returned was found"
+
+
 def test_tooltips(site: Site) -> None:
     """Pages explain their terms on hover, and never inside a heading, code or a link."""
     for language in LANGUAGES:
