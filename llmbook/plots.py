@@ -211,7 +211,9 @@ def curves(
         if xscale == "log":
             _mark_log_axis(axes, np.unique(xs))
         elif xscale == "linear" and np.all(xs == np.round(xs)):
-            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # counts have no halves
+            # As matplotlib does it, except that counts have no halves.
+            steps = [1, 2, 2.5, 5, 10]
+            axes.xaxis.set_major_locator(MaxNLocator("auto", steps=steps, integer=True))
         axes.set_title(title or "")
         axes.grid(color=PALETTE["grid"], linewidth=0.8)
         if len(series) > 1:
