@@ -16,18 +16,18 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, BinaryIO, Self, TextIO
+from typing import Any, Self, TextIO
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from llmbook import _processes
+from llmbook._files import replacing
 
 State = dict[str, Any]
 
@@ -64,8 +64,8 @@ class Run:
         lines = self._go_on(folder) if (folder / "checkpoint.pt").exists() else []
         if _processes.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            with _replacing(folder / "log.jsonl") as file:
-                file.write("".join(lines).encode())
+            with replacing(folder / "log.jsonl") as part:
+                part.write_bytes("".join(lines).encode())
             self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
 
     def _go_on(self, folder: Path) -> list[str]:
@@ -161,7 +161,8 @@ class Run:
         }
         if self._log is not None:
             os.fsync(self._log.fileno())
-            with _replacing(self.folder / "checkpoint.pt") as file:
+            path = self.folder / "checkpoint.pt"
+            with replacing(path) as part, part.open("wb") as file:  # no name of a file goes into it
                 torch.save(state, file)
         if dist.is_initialized():
             dist.barrier()  # until it is there: one might read it next
@@ -205,14 +206,3 @@ def _gathered(state: Any) -> Any:
     if isinstance(state, Mapping):
         return {key: _gathered(value) for key, value in state.items()}
     return [_gathered(value) for value in state] if isinstance(state, list) else state
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of another once it is whole and on the disk."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

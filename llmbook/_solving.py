@@ -16,13 +16,12 @@ from llmbook.evaluation import (
     scores_by_size,
     step_score,
 )
+from llmbook.experiment import chains_strategies, scan_strategies
+from llmbook.experiment.ship import SHIPPED
 from llmbook.models import LanguageModel, load
 from llmbook.prompting import Strategy, Trace, count_issues, strategy_for
 from llmbook.tasks import chains, scan, task
 from llmbook.tasks.problem import Problem
-
-TINY = ("scan", "chains")
-"""Tasks for which models come with the book, trained to be asked in one way each."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +34,65 @@ class Asking:
     task: str
 
 
-def task_of(model: str) -> str:
-    """The task that a model is asked if none is named."""
-    return next((task for task in TINY if model == f"{task}-tiny"), "word-problems")
-
-
 def asking(
-    model: str, strategy: str, task_name: str | None, *, chat: bool, max_new_tokens: int
+    model: str,
+    strategy: str | None,
+    task_name: str | None,
+    *,
+    chat: bool | None,
+    max_new_tokens: int | None,
 ) -> Asking:
-    """Load a model and find the strategy for it."""
-    family = task_of(model)
-    if family in TINY:
-        from llmbook.experiment import chains_strategies, scan_strategies
+    """Load a model and find the strategy for it.
 
-        if task_name not in (None, family):
-            raise ValueError(f"task must be {family} for the model {model}, got {task_name}")
-        made = scan_strategies() if family == "scan" else chains_strategies()
-        form = "direct" if strategy in ("zero-shot", "few-shot") else strategy
-        if form not in made:
-            raise ValueError(
-                f"strategy must be one of {', '.join(made)} for {model}, got {strategy}"
-            )
-        name = model if form == "least-to-most" else f"{model}-{form}"
-        return Asking(load(name), made[form], grade_of(family), family)
+    Args:
+        model: The model.
+        strategy: Name of the strategy; none: that of a model which was trained for one, otherwise
+            least-to-most.
+        task_name: The task; none: that of a model which was trained for one, otherwise word
+            problems.
+        chat: As for [`load`][llmbook.models.load].
+        max_new_tokens: Most tokens for each answer; none: 256.
+
+    Returns:
+        All that is needed to ask.
+
+    Raises:
+        ValueError: If there is no such model, strategy or task, or they do not go together.
+    """
+    if model in SHIPPED:
+        if chat is not None or max_new_tokens is not None:
+            name = "max_new_tokens" if chat is None else "chat"
+            raise ValueError(f"{name} must not be given: {model} is asked as it was trained to be")
+        return _asking_shipped(model, strategy, task_name)
     if task_name == "chains":
         raise ValueError(f"task must be one with exemplars, as {model} was not trained on chains")
-    chosen = task.get(task_name or family)
-    made_for = strategy_for(chosen, strategy, max_new_tokens=max_new_tokens)
-    return Asking(load(model, chat=chat or None), made_for, chosen.grade, chosen.name)
+    chosen = task.get(task_name or "word-problems")
+    made = strategy_for(chosen, strategy or "least-to-most", max_new_tokens=max_new_tokens or 256)
+    return Asking(load(model, chat=chat), made, chosen.grade, chosen.name)
+
+
+def _asking_shipped(model: str, strategy: str | None, task_name: str | None) -> Asking:
+    """A model that comes with the book: each has learned one strategy for one task.
+
+    ``scan-tiny`` stands for all models of its task, and the strategy picks one of them.
+    """
+    made = {"scan": scan_strategies(), "chains": chains_strategies()}
+    shipped: dict[str, tuple[str, Strategy]] = {}
+    for name, folder in SHIPPED.items():
+        of, _, form = folder.rpartition("-")[0].partition("-")
+        shipped[name] = of, made[of][form]
+    family, own = shipped[model]
+    if task_name not in (None, family):
+        raise ValueError(f"task must be {family} for the model {model}, got {task_name}")
+    offered = {
+        learned.name: name
+        for name, (of, learned) in shipped.items()
+        if of == family and model in (name, f"{family}-tiny")
+    }
+    if strategy is not None and strategy not in offered:
+        raise ValueError(f"strategy must be {' or '.join(offered)} for {model}, got {strategy}")
+    name = offered[strategy or own.name]
+    return Asking(load(name), shipped[name][1], grade_of(family), family)
 
 
 def grade_of(task_name: str) -> Grade:
@@ -75,6 +105,8 @@ def grade_of(task_name: str) -> Grade:
 def draw(task_name: str, count: int, size: int | None, seed: int) -> list[Problem]:
     """Problems of a task."""
     if task_name == "chains":
+        if size is not None and size > chains.PEOPLE:
+            raise ValueError(f"size must be at most {chains.PEOPLE} for chains, got {size}")
         return chains.draw_problems(count, size or 8, seed=seed)
     return task.get(task_name).problems(count, size=size, seed=seed)
 

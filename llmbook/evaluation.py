@@ -8,9 +8,7 @@ those that only one of them solved (McNemar, 1947, in its exact form).
 Notation: ``n`` problems, ``k`` of them right.
 """
 
-import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from statistics import NormalDist
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from llmbook._checks import check_at_least_one
+from llmbook._transcript import Remembering, append, parse, resume, rewrite
 from llmbook.models.protocol import LanguageModel
 from llmbook.prompting.strategies import Strategy
 from llmbook.prompting.trace import Trace
@@ -115,10 +114,11 @@ def evaluate(
         strategy: How they are put.
         model: The model.
         problems: The problems.
-        transcript: File of traces, a line each. What it holds already is not asked again; a last
-            line that was cut off is.
+        transcript: File of traces, a line each, after a first line that tells task and settings.
+            What it holds already is not asked again, nor is what was answered before a break,
+            except where the model gave an error.
         task: Name of the task, for the first line of a new transcript, so that it is known later
-            by whose rules answers are graded. Without one there is no such line.
+            by whose rules answers are graded.
         batch_size: Problems that move side by side; after each batch the file is written.
         progress: Show on the error stream how many are done.
 
@@ -126,23 +126,41 @@ def evaluate(
         A trace for each problem, in their order.
 
     Raises:
-        ValueError: If the transcript is of other problems, or of another strategy, model or task,
-            or is no transcript. The file is then left as it is.
+        ValueError: If the transcript is of other problems, or of another strategy, model, task or
+            setting, or is no transcript. The file is then left as it is.
     """
     check_at_least_one("batch_size", batch_size)
     traces: list[Trace] = []
+    memory: Remembering | None = None
     if transcript is not None:
-        traces = _resume(transcript, problems, (strategy.name, model.name), task)
+        traces = resume(transcript, problems, strategy, model, task)
+        memory = Remembering(model, transcript)
+    known = len(traces)
+    failed = [place for place, trace in enumerate(traces) if _failed(trace)]
+    places = [*failed, *range(known, len(problems))]
     with tqdm(
-        total=len(problems), initial=len(traces), unit="problem", disable=not progress
+        total=len(problems),
+        initial=len(problems) - len(places),
+        unit="problem",
+        disable=not progress,
     ) as bar:
-        for start in range(len(traces), len(problems), batch_size):
-            new = strategy.solve_all(problems[start : start + batch_size], model)
-            if transcript is not None:
-                _append(transcript, (trace.to_json() for trace in new))
-            traces += new
+        for start in range(0, len(places), batch_size):
+            batch = places[start : start + batch_size]
+            new = strategy.solve_all([problems[place] for place in batch], memory or model)
+            for place, trace in zip(batch, new, strict=True):
+                traces[place : place + 1] = [trace]  # in place of a failure, or at the end
+            if transcript is not None and memory is not None:
+                if batch[0] < known:
+                    rewrite(transcript, traces)
+                else:
+                    append(transcript, (trace.to_json() for trace in new))
+                memory.forget()
             bar.update(len(new))
     return traces
+
+
+def _failed(trace: Trace) -> bool:
+    return any(issue.kind == "model-error" for one in trace.walk() for issue in one.issues)
 
 
 def read_transcript(path: Path) -> list[Trace]:
@@ -151,63 +169,13 @@ def read_transcript(path: Path) -> list[Trace]:
     Raises:
         ValueError: If a line is no trace; the error names it.
     """
-    return parse_transcript(path, path.read_bytes())[1]
-
-
-# How lines begin: the first one, which may name the task, and those of traces.
-_HEADER, _TRACE = b'{"task": ', b'{"problem": '
+    return parse(path, path.read_bytes())[1]
 
 
 def parse_transcript(path: Path, data: bytes) -> tuple[str, list[Trace]]:
     """The task that a transcript names, or nothing, and its traces, from what the file holds."""
-    task, traces = "", []
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            if number == 1 and line.startswith(_HEADER):
-                task = str(json.loads(line)["task"])
-            else:
-                traces.append(Trace.from_json(line.decode()))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    return task, traces
-
-
-def _resume(
-    path: Path, problems: Sequence[Problem], names: tuple[str, str], task: str
-) -> list[Trace]:
-    """The traces in a file, which may not be there; a line that was cut off is cut away."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    cut_off = data[len(whole) :]
-    if not any(begin.startswith(cut_off[: len(begin)]) for begin in (_HEADER, _TRACE)):
-        raise ValueError(
-            f"transcript must be new or a file that evaluate wrote, {path} ends in {cut_off[:40]!r}"
-        )
-    named, traces = parse_transcript(path, whole)
-    if task and named not in ("", task):
-        raise ValueError(f"task must be {named} for the transcript {path}, got {task}")
-    for place, trace in enumerate(traces):
-        one = problems[place] if place < len(problems) else None
-        if (got := (trace.strategy, trace.model)) != names or trace.problem != one:
-            raise ValueError(
-                f"transcript must be new or of the same problems, strategy and model: line "
-                f"{place + 1 + bool(named)} of {path} has {got} and {trace.problem.question!r}, "
-                f"expected {names} and {one.question if one else 'no more problems'!r}"
-            )
-    # Only now, when the file is known to be a transcript and the right one, is it changed.
-    if cut_off:
-        os.truncate(path, len(whole))
-    if task and not whole:
-        _append(path, [json.dumps({"task": task})])
-    return traces
-
-
-def _append(path: Path, lines: Iterable[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write("".join(f"{line}\n" for line in lines).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    header, traces = parse(path, data)
+    return header.task, traces
 
 
 def score(traces: Iterable[Trace], grade: Grade) -> Score:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from llmbook.experiment.run import Sizes, plan, run
+from llmbook.experiment.run import Sizes, plan, run, search
 from llmbook.experiment.table import keep_results, read_results, table
 
 
@@ -18,12 +18,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="models of each format (default 3)")
     parser.add_argument("--processes", type=int, help="models trained side by side, a core each")
     parser.add_argument("--only", default="", help="models whose name begins so")
+    parser.add_argument(
+        "--search", action="store_true", help="other learning rates instead of the plan"
+    )
     given = parser.parse_args(arguments)
     if given.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {given.seeds}")
     processes = given.processes or max(1, torch.get_num_threads())
     run(
-        plan(range(given.seeds)), given.out,
+        search() if given.search else plan(range(given.seeds)), given.out,
         sizes=Sizes(), processes=processes, progress=True, only=given.only,
     )  # fmt: skip
     results = read_results(given.out)

@@ -124,11 +124,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/in-context"), help="folder")
     parser.add_argument("--count", type=int, default=10, help="problems of each size (default 10)")
     given = parser.parse_args(arguments)
-    out = given.out / given.model.replace("/", "-")
+    out = given.out / (given.model.replace("/", "-") + ("-chat" if given.chat else ""))
+    model = load(given.model, chat=given.chat or None)  # a server is asked so anyway
     found: dict[str, dict[str, object]] = {}
-    for name, asked, measured in measure(
-        load(given.model, chat=given.chat), out, count=given.count, progress=True
-    ):
+    for name, asked, measured in measure(model, out, count=given.count, progress=True):
         found.setdefault(name, {})[asked] = measured._asdict()
         right = "  ".join(f"{size}: {each.accuracy:.0%}" for size, each in measured.sizes.items())
         print(f"{name:21} {asked:23} {right}")

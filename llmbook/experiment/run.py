@@ -1,15 +1,19 @@
 """The whole experiment: train every model, put the questions, and read the table off the answers.
 
 Each model is a folder: its weights, the recipe, the losses, and a transcript of everything that
-was asked and answered. The table is made from the transcripts alone. What is there already is
-not made again, so that the same command goes on after a break.
+was asked and answered; last comes ``done.json``, how many problems of each part were put. The
+table is made from the transcripts alone. What is there already is not made again, so that the same
+command goes on after a break.
 """
 
+import json
 import multiprocessing
 import random
 from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +21,7 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from llmbook._checks import check_at_least_one
+from llmbook._files import replacing
 from llmbook.evaluation import evaluate
 from llmbook.experiment.rows import DEEPEST, Format, Recipe, Task
 from llmbook.experiment.strategies import chains_strategies, scan_strategies
@@ -27,12 +32,22 @@ from llmbook.prompting import LeastToMost, Strategy
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem, Step
 
-__all__ = ["DEPTHS", "Sizes", "grade", "name_of", "plan", "problems", "run", "strategy_of"]
+__all__ = [
+    "DEPTHS",
+    "Sizes",
+    "grade",
+    "name_of",
+    "plan",
+    "problems",
+    "run",
+    "search",
+    "strategy_of",
+]
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 """Depths of the questions about chains; those up to 4 were learned from."""
 
-Set = Literal["short", "choice", "long"]
+Part = Literal["short", "choice", "long"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,27 @@ def plan(seeds: Sequence[int] = (0, 1, 2)) -> list[Recipe]:
     ]
 
 
+def search(seed: int = 0) -> list[Recipe]:
+    """What else was tried for the formats that least-to-most is compared with.
+
+    Each is trained at half and at twice the learning rate of the plan, with one seed, and judged
+    by the problems of ``"choice"``, none of which is in the table.
+
+    Args:
+        seed: Of each model.
+
+    Returns:
+        The recipes.
+    """
+    return [
+        _recipe(task, form, seed=seed, learning_rate=factor * _LEARNING_RATE[task])
+        for task in _STEPS
+        for form in get_args(Format)
+        if form != "least-to-most"
+        for factor in (0.5, 2)
+    ]
+
+
 _STEPS: dict[Task, dict[Format, int]] = {
     # The others get at least what least-to-most gets.
     "scan": {"direct": 10_000, "chain-of-thought": 10_000, "least-to-most": 10_000},
@@ -80,8 +116,8 @@ _LEARNING_RATE: dict[Task, float] = {"scan": 2e-3, "chains": 3e-3}
 
 
 def _recipe(task: Task, form: Format, **options: Any) -> Recipe:
-    steps, rate = _STEPS[task][form], _LEARNING_RATE[task]
-    return Recipe(task, form, steps=steps, learning_rate=rate, **options)
+    options.setdefault("learning_rate", _LEARNING_RATE[task])
+    return Recipe(task, form, steps=_STEPS[task][form], **options)
 
 
 _WITHOUT = {
@@ -94,11 +130,13 @@ _WITHOUT = {
 
 def name_of(recipe: Recipe) -> str:
     """Name of the folder of a recipe, such as ``scan-direct-no-shift-0``."""
-    missing = [short for name, short in _WITHOUT.items() if not getattr(recipe, name)]
-    return "-".join([recipe.task, recipe.format, *missing, str(recipe.seed)])
+    parts = [short for name, short in _WITHOUT.items() if not getattr(recipe, name)]
+    if recipe.learning_rate != _LEARNING_RATE[recipe.task]:
+        parts.append(f"rate-{recipe.learning_rate:g}")
+    return "-".join([recipe.task, recipe.format, *parts, str(recipe.seed)])
 
 
-def problems(recipe: Recipe, part: Set, sizes: Sizes) -> list[Problem]:
+def problems(recipe: Recipe, part: Part, sizes: Sizes) -> list[Problem]:
     """What a model is asked.
 
     Args:
@@ -134,7 +172,7 @@ def grade(problem: Problem | Step, answer: str) -> bool:
     """Whether an answer is right: of a command, whether it asks for the same actions."""
     if problem.answer.isdigit():
         return chains.grade(problem, answer)
-    if "+" not in answer and "(" not in answer:
+    if not set("+(*") & set(answer):
         answer = " + ".join(answer.split())  # a row of actions
     return scan.grade(problem, answer)
 
@@ -169,6 +207,7 @@ def run(
 
     Raises:
         ValueError: If that leaves none, or ``processes`` is below 1.
+        BrokenProcessPool: If one of several processes was killed.
     """
     check_at_least_one("processes", processes)
     recipes = [recipe for recipe in recipes if name_of(recipe).startswith(only)]
@@ -181,10 +220,18 @@ def run(
                 work(recipe)
                 bar.update()
             return
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(processes, maxtasksperchild=1) as pool:
-            for _ in pool.imap_unordered(work, recipes):
-                bar.update()
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=spawn, max_tasks_per_child=1) as pool:
+            # As many as there are processes are handed over at a time: if one of them fails, no
+            # other is begun.
+            left = iter(recipes)
+            under_way = {pool.submit(work, recipe) for recipe in islice(left, processes)}
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    bar.update()
+                under_way |= {pool.submit(work, recipe) for recipe in islice(left, len(done))}
 
 
 def _one(recipe: Recipe, *, out: Path, sizes: Sizes, progress: bool) -> None:
@@ -192,7 +239,13 @@ def _one(recipe: Recipe, *, out: Path, sizes: Sizes, progress: bool) -> None:
     folder = out / name_of(recipe)
     train_model(recipe, folder, progress=progress)
     model = OwnModel(from_pretrained(folder), name_of(recipe), batch_size=256)
-    for part in ("short", "choice", "long"):
+    done = folder / "done.json"
+    done.unlink(missing_ok=True)  # there may be more to ask than the last time
+    counts = {}
+    for part in get_args(Part):
         asked = problems(recipe, part, sizes)
         transcript = folder / f"{part}.jsonl"
         evaluate(strategy_of(recipe), model, asked, transcript=transcript, progress=progress)
+        counts[part] = len(asked)
+    with replacing(done) as file:
+        file.write_text(json.dumps(counts) + "\n", encoding="utf-8")

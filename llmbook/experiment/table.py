@@ -4,11 +4,11 @@ import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
 from llmbook.experiment._kept import DATA, keep, load
-from llmbook.experiment.run import grade
+from llmbook.experiment.run import Part, grade
 
 __all__ = ["Result", "keep_results", "load_results", "read_results", "table"]
 
@@ -17,7 +17,8 @@ class Result(NamedTuple):
     """What one model did."""
 
     short: Score  # on problems like those learned from
-    long: Score  # on longer ones
+    choice: Score  # on the longer ones by which recipes are chosen
+    long: Score  # on all other longer ones
     sizes: dict[int, Score]  # of both, by their size
     plans: Score  # on long ones: of least-to-most alone
     steps: Score
@@ -29,7 +30,8 @@ def read_results(out: Path) -> dict[str, Result]:
     """What each model did whose transcripts are complete, by its name.
 
     Args:
-        out: Folder of the experiment.
+        out: Folder of the experiment. A model without ``done.json`` in its folder is left out: it
+            has not been asked everything.
 
     Returns:
         The results.
@@ -39,14 +41,14 @@ def read_results(out: Path) -> dict[str, Result]:
     """
     results = {}
     for folder in sorted(out.iterdir()) if out.is_dir() else ():
-        files = {part: folder / f"{part}.jsonl" for part in ("short", "long")}
-        if not (folder / "recipe.json").exists() or not all(map(Path.exists, files.values())):
+        if not (folder / "done.json").exists():
             continue
         facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        traces = {part: read_transcript(file) for part, file in files.items()}
+        traces = {part: read_transcript(folder / f"{part}.jsonl") for part in get_args(Part)}
         planned = [trace for trace in traces["long"] if trace.steps]
         results[folder.name] = Result(
             score(traces["short"], grade),
+            score(traces["choice"], grade),
             score(traces["long"], grade),
             scores_by_size([*traces["short"], *traces["long"]], grade),
             plan_score(planned),
@@ -55,7 +57,7 @@ def read_results(out: Path) -> dict[str, Result]:
             facts["seconds"],
         )
     if not results:
-        raise ValueError(f"out must hold transcripts of the experiment, {out} holds none")
+        raise ValueError(f"out must hold complete transcripts of the experiment, {out} has none")
     return results
 
 

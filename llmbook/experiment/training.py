@@ -1,8 +1,10 @@
 """One model of the experiment: a recipe in, a folder with weights and figures out."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,17 +58,23 @@ def train_model(recipe: Recipe, folder: Path, *, progress: bool = False) -> None
     Args:
         recipe: The recipe.
         folder: Gets the model as [`save`][llmbook.pretrained.save] writes it, ``log.jsonl``, and
-            ``recipe.json`` with the recipe, parameters, tokens seen and seconds taken.
+            ``recipe.json`` with the recipe and, once the model is trained, parameters, tokens
+            seen and seconds taken.
         progress: Show loss and time left.
 
     Raises:
-        ValueError: If the folder holds a model of another recipe.
+        ValueError: If the folder holds a model of another recipe, trained or not.
     """
-    done = folder / "recipe.json"
-    if done.exists():
-        if (kept := json.loads(done.read_text(encoding="utf-8"))["recipe"]) != asdict(recipe):
+    path = folder / "recipe.json"
+    if path.exists():
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if (kept := facts["recipe"]) != asdict(recipe):
             raise ValueError(f"folder must be new or of this recipe, {folder} is of {kept}")
-        return
+        if "tokens" in facts:  # the figures are written last
+            return
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, {"recipe": asdict(recipe)})
     model = new_model(recipe)
 
     def loss_of(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -91,5 +99,9 @@ def train_model(recipe: Recipe, folder: Path, *, progress: bool = False) -> None
         "seconds": last["seconds"],
         "final_loss": sum(losses[-50:]) / len(losses[-50:]),
     }
-    with replacing(done) as part:
+    _write(path, facts)
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    with replacing(path) as part:
         part.write_text(json.dumps(facts, indent=2), encoding="utf-8")

@@ -61,8 +61,9 @@ def load(
               ``"Qwen/Qwen3-0.6B"``;
             - the address of a server that speaks OpenAI's protocol, and after ``#`` the name of
               a model there: ``"http://127.0.0.1:8000/v1#qwen3"``.
-        chat: Put prompts as what a user says in a conversation. If not given, servers are asked
-            so, and other models go on with the text.
+        chat: Put prompts as what a user says in a conversation; with False, models go on with
+            the text, for which a server must offer completions. If not given, servers are asked
+            as in a conversation, and other models go on with the text.
         device: Where to compute; a GPU of CUDA if there is one, otherwise the processor.
         backend: What runs it: ``"own"``, our GPT; ``"transformers"``, that library; or
             ``"endpoint"``, a server. If not given, our GPT where it can, otherwise the library.

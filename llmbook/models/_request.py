@@ -1,4 +1,4 @@
-"""What every model checks before it writes."""
+"""What every model checks before it writes, and where what it wrote is cut."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -6,7 +6,7 @@ from math import isfinite
 from llmbook._checks import check_at_least_one
 from llmbook.models.protocol import Reply
 
-__all__ = ["check_request", "cut", "fit"]
+__all__ = ["after_thought", "check_request", "cut", "fit"]
 
 
 def check_request(
@@ -42,9 +42,41 @@ def check_request(
     return seeds
 
 
-def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before the first stop string, and whether there was one."""
-    places = [place for each in stop if (place := text.find(each)) >= 0]
+def after_thought(text: str) -> str:
+    """What a model says after it has thought.
+
+    Models that were trained to reason write ``<think>…</think>`` first; some templates open the
+    thought already, so that only its end is in the text.
+
+    Args:
+        text: What the model wrote.
+
+    Returns:
+        What follows the thought: all of a text that has none, nothing if it does not end.
+    """
+    before, closed, answer = text.partition("</think>")
+    if closed:
+        return answer
+    return "" if before.lstrip().startswith("<think>") else text
+
+
+def cut(text: str, stop: Sequence[str], *, chat: bool = False) -> tuple[str, bool]:
+    """Cut a text at the first stop string; those in a thought don't count.
+
+    Args:
+        text: What the model wrote. A thought stays in it.
+        stop: The stop strings.
+        chat: It is a turn of a conversation, which no blank space before it ends: servers that
+            take the thought out leave the blank line that came after it.
+
+    Returns:
+        The text before the first stop string, and whether there was one.
+    """
+    answer = after_thought(text)
+    if chat or len(answer) < len(text):
+        answer = answer.lstrip()
+    start = len(text) - len(answer)
+    places = [place for each in stop if (place := text.find(each, start)) >= 0]
     return (text[: min(places)], True) if places else (text, False)
 
 

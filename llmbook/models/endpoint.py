@@ -4,14 +4,15 @@ A server far away fails in ways a model at hand does not: it is busy, slow, cut 
 with half a sentence of JSON. Of a thousand prompts none may be lost by that. So each is asked
 again, after a pause that doubles every time and that no two prompts share exactly, so that those
 refused together don't come back together; if the server says how long to wait, that long at least.
-What cannot get better, such as a wrong key, is an error at once.
+What cannot get better, such as a wrong key, is an error at once; but a prompt that is refused,
+while others are not, spoils none of them.
 """
 
 import asyncio
 import random
 import re
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -32,11 +33,21 @@ from llmbook.models.protocol import Reply
 
 __all__ = ["EndpointModel"]
 
+_REFUSED = {400, 413, 422}  # perhaps one prompt's fault, perhaps that of the whole request
 _PASSING = {408, 409, 425, 429}  # with all from 500 up: may be better the next time
 # Refusals of one prompt, which say nothing about the others.
-_OF_THE_PROMPT = re.compile(r"context.{0,3}(length|size|window)|content_filter", re.IGNORECASE)
+_OF_THE_PROMPT = re.compile(
+    r"context.{0,3}(length|size|window)|prompt is too long|input token count|`inputs` tokens"
+    r"|content_filter",
+    re.IGNORECASE,
+)
+_NAMED = {401: "api_key", 403: "api_key", 404: "model or base_url", 429: "api_key"}
 _SPENT = "insufficient_quota"  # comes as 429, but no pause fills an account
 _LONGEST_PAUSE = 30.0  # seconds; pauses don't double beyond it
+
+
+class _RefusedError(Exception):
+    """The server refuses a request for what it holds."""
 
 
 class EndpointModel:
@@ -45,8 +56,13 @@ class EndpointModel:
     Each prompt is a request, at most ``concurrency`` of them under way at a time; a prompt that
     waits to be asked again keeps its place, so a busy server has less to do. A prompt that still
     has no answer after ``max_retries`` more attempts gets a reply with the finish reason
-    ``"error"``; so does one that the server finds too long. Servers don't tell whether a text
-    ended by itself or at a stop string: where stop strings were given, it counts as ``"stop"``.
+    ``"error"``; so does one that the server refuses for what it holds. If all of a call are
+    refused, it is an error of the request, unless the server calls them too long, or withholds
+    the answer to them.
+
+    Servers don't tell whether a text ended by itself or at a stop string: where stop strings were
+    given, it counts as ``"stop"``. In a chat, those of blank space are not sent but applied here,
+    after the thought with which some models begin; the thought stays in the text.
     Temperature and seed are passed on; what a server makes of them is its own affair:
     ``transformers serve``, for one, draws only if the model's own settings say so. Counts of tokens
     are 0, and log-probabilities None, where the server gives none.
@@ -124,7 +140,47 @@ class EndpointModel:
             ValueError: If an argument is out of range, or the server refuses what cannot get
                 better: key, model, address, or a field of the request.
         """
+        return self.complete_each(
+            prompts,
+            lambda number, reply: None,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            stop=stop,
+            seed=seed,
+            logprobs=logprobs,
+        )
+
+    def complete_each(
+        self,
+        prompts: Sequence[str],
+        on_reply: Callable[[int, Reply], object],
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int | Sequence[int] = 0,
+        logprobs: bool = False,
+    ) -> list[Reply]:
+        """Like `complete`, and tell each reply as soon as it is there.
+
+        Args:
+            prompts: The prompts.
+            on_reply: Called with the number of a prompt, from 0, and its reply.
+            max_new_tokens: As in `complete`, like what follows.
+            temperature: See there.
+            stop: See there.
+            seed: See there.
+            logprobs: See there.
+
+        Returns:
+            All replies, in the order of the prompts.
+
+        Raises:
+            ValueError: As `complete` does.
+        """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
+        # A chat ends its turn by itself, and a blank line may stand in the middle of a thought.
+        sent = [each for each in stop if each.strip() or not self.chat]
         requests = []
         for prompt, each in zip(prompts, seeds, strict=True):
             request: dict[str, object] = {
@@ -136,32 +192,48 @@ class EndpointModel:
                 request["messages"] = [{"role": "user", "content": prompt}]
             else:
                 request["prompt"] = prompt
-            if stop:
-                request["stop"] = list(stop)
+            if sent:
+                request["stop"] = sent
             if temperature > 0:
                 request["seed"] = each
             if logprobs:
                 request["logprobs"] = True if self.chat else 1
             request |= self.options
             requests.append({key: value for key, value in request.items() if value is not None})
-        return _run(self._ask_all(requests, stop))
+        return _run(self._ask_all(requests, stop, on_reply))
 
     async def _ask_all(
-        self, requests: Sequence[Mapping[str, object]], stop: Sequence[str]
+        self,
+        requests: Sequence[Mapping[str, object]],
+        stop: Sequence[str],
+        on_reply: Callable[[int, Reply], object],
     ) -> list[Reply]:
         self._absent = False
         places = asyncio.Semaphore(self.concurrency)
+        refused: list[str] = []
 
-        async def ask(client: AsyncOpenAI, request: Mapping[str, object]) -> Reply:
+        async def ask(client: AsyncOpenAI, number: int, request: Mapping[str, object]) -> Reply:
             async with places:
-                return await self._ask(client, request, stop)
+                try:
+                    reply = await self._ask(client, request, stop)
+                except _RefusedError as error:
+                    refused.append(str(error))
+                    reply = _no_reply(str(error))
+            on_reply(number, reply)
+            return reply
 
         async with self._client() as client:
             try:
                 async with asyncio.TaskGroup() as group:  # one refused for good ends them all
-                    tasks = [group.create_task(ask(client, request)) for request in requests]
+                    tasks = [
+                        group.create_task(ask(client, number, request))
+                        for number, request in enumerate(requests)
+                    ]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
+        unclear = [problem for problem in refused if not _OF_THE_PROMPT.search(problem)]
+        if unclear and len(refused) == len(requests):  # then it is not one prompt's fault
+            raise ValueError(self._refusal("request", unclear[0]))
         return [task.result() for task in tasks]
 
     def _client(self) -> AsyncOpenAI:
@@ -197,9 +269,10 @@ class EndpointModel:
                 problem = f"{error.status_code}: {error.message}"
                 passing = error.status_code in _PASSING and _SPENT not in problem
                 if error.status_code < 500 and not passing:
-                    if _OF_THE_PROMPT.search(problem):
-                        return _no_reply(problem)
-                    raise ValueError(self._refusal(error.status_code, problem)) from None
+                    if error.status_code in _REFUSED or _OF_THE_PROMPT.search(problem):
+                        raise _RefusedError(problem) from None
+                    named = _NAMED.get(error.status_code, "request")
+                    raise ValueError(self._refusal(named, problem)) from None
                 wait = _seconds_to_wait(error.response.headers)
             except APIConnectionError as error:
                 problem = f"{error} ({error.__cause__!r})"
@@ -214,11 +287,10 @@ class EndpointModel:
             await asyncio.sleep(wait + pause * self._chance.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _refusal(self, status: int, problem: str) -> str:
-        named = {401: "api_key", 403: "api_key", 404: "model or base_url", 429: "api_key"}
+    def _refusal(self, named: str, problem: str) -> str:
         return (
-            f"{named.get(status, 'request')} must be one that the server accepts, got "
-            f"{problem} (model {self.model!r} at {self.base_url})"
+            f"{named} must be one that the server accepts, got {problem} "
+            f"(model {self.model!r} at {self.base_url})"
         )
 
     def _read(self, answer: Any, stop: Sequence[str]) -> Reply:
@@ -243,7 +315,7 @@ class EndpointModel:
             raise ValueError(f"a text expected, got {text!r}")
         if reason == "content_filter":
             return _no_reply("content_filter: the server withholds the answer")
-        text, stopped = cut(text or "", stop)  # not all servers know of stop strings
+        text, stopped = cut(text or "", stop, chat=self.chat)  # not all servers know stop strings
         if stopped or (stop and reason == "stop"):
             reason = "stop"
         elif reason != "length":

@@ -54,7 +54,8 @@ class TransformersModel:
 
     Raises:
         ValueError: If ``chat`` is asked of a model without a chat template, ``batch_size`` is
-            less than 1, or the library does not know the architecture.
+            less than 1, or the library does not know the architecture, as with a model that
+            needs code of its own.
         OSError: If nothing is found under the name.
     """
 
@@ -72,16 +73,18 @@ class TransformersModel:
         self.name = name or str(source)
         self.chat, self.batch_size = chat, batch_size
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        path, where = Path(source), {}
+        path, where = Path(source), dict[str, Any]()
         if path.suffix == ".gguf" and path.is_file():
-            source, where = path.parent, {"gguf_file": path.name}
+            source, where["gguf_file"] = path.parent, path.name
+        # Without the last option the library asks on the terminal, and runs what it finds.
+        where["trust_remote_code"] = False
         self.tokenizer: Any = AutoTokenizer.from_pretrained(source, **where)
         if chat and self.tokenizer.chat_template is None:
             raise ValueError(f"chat must be False: {self.name} has no chat template")
         model: Any = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=dtype or (torch.float32 if device.type == "cpu" else "auto"),
-            use_safetensors=None if where else True,
+            use_safetensors=None if "gguf_file" in where else True,
             **where,
         )
         self.model = model.to(device)
@@ -124,12 +127,14 @@ class TransformersModel:
             for start in range(0, len(together), self.batch_size):
                 chunk = together[start : start + self.batch_size]
                 draw = _Draw(temperature, [seeds[i] for i in chunk], logprobs)
-                ends = _Ends(self, [rows[i] for i in chunk], stop)
+                # In a chat, a thought may hold stop strings: what comes after it is cut later.
+                ends = _Ends(self, [rows[i] for i in chunk], () if self.chat else stop)
                 written = self._generate([rows[i] for i in chunk], count, draw, ends)
                 for place, (i, ids) in enumerate(zip(chunk, written, strict=True)):
                     ids = ids[: ends.lengths.get(place, len(ids))]
                     ended = ids[-1] in self.end_ids
-                    text, stopped = cut(ends.text(place, ids[:-1] if ended else ids), stop)
+                    text = ends.text(place, ids[:-1] if ended else ids)
+                    text, stopped = cut(text, stop, chat=self.chat)
                     replies[i] = Reply(
                         text,
                         "stop" if stopped else "end" if ended else "length",

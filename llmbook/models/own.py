@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from llmbook._checks import check_at_least_one
 from llmbook.generation import GenerationConfig, TextGenerator
-from llmbook.models._request import check_request, fit
+from llmbook.models._request import check_request, cut, fit
 from llmbook.models.protocol import Reply
 from llmbook.pretrained import Pretrained
 
@@ -90,16 +90,17 @@ class OwnModel:
             config = GenerationConfig(
                 max_new_tokens,
                 temperature,
-                stop=tuple(stop),
+                stop=() if self.chat else tuple(stop),  # in a chat, a thought may hold them
                 end_ids=self.loaded.end_ids,
                 seed=tuple(seeds[i] for i in chunk),
                 logprobs=logprobs,
             )
             written = self.generator.generate([rows[i] for i in chunk], config)
             for i, each in zip(chunk, written, strict=True):
+                text, stopped = cut(each.text, stop, chat=self.chat)
                 replies[i] = Reply(
-                    each.text,
-                    each.finish_reason,
+                    text,
+                    "stop" if stopped else each.finish_reason,
                     each.prompt_tokens,
                     len(each.tokens),
                     each.reused_tokens,

@@ -5,6 +5,7 @@ replies. Here any number of such generators go forward together.
 """
 
 import time
+import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -55,12 +56,18 @@ def together(
             go_on(dialogue, list(islice(answers, len(asks))))
 
 
-def drawn(dialogue: Dialogue, temperature: float, seed: int) -> Dialogue:
-    """A dialogue whose replies are drawn."""
+def drawn(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
+    """A dialogue whose replies are drawn: what is drawn depends on the key and on the prompt."""
     try:
         asks = next(dialogue)
         while True:
-            asks = [ask._replace(temperature=temperature, seed=seed) for ask in asks]
+            # One seed for all prompts would draw the same numbers at each step of a dialogue.
+            # Not Python's hash, which differs from run to run.
+            seeds = [zlib.crc32(f"{key} {ask.prompt}".encode()) for ask in asks]
+            asks = [
+                ask._replace(temperature=temperature, seed=seed)
+                for ask, seed in zip(asks, seeds, strict=True)
+            ]
             asks = dialogue.send((yield asks))
     except StopIteration:
         return
@@ -68,12 +75,13 @@ def drawn(dialogue: Dialogue, temperature: float, seed: int) -> Dialogue:
 
 def run(dialogue: Dialogue, model: LanguageModel) -> None:
     """Lead a dialogue with a model: a call for each round."""
-    try:
-        asks = next(dialogue)
-        while True:
-            asks = dialogue.send(_complete(model, asks))
-    except StopIteration:
-        return
+    answers = None
+    while True:
+        try:
+            asks = next(dialogue) if answers is None else dialogue.send(answers)
+        except StopIteration:
+            return
+        answers = _complete(model, asks)  # what the model raises must not look like an end
 
 
 def _complete(model: LanguageModel, asks: Sequence[Ask]) -> list[Answered]:

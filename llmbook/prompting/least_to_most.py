@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from llmbook._checks import check_at_least_one
+from llmbook.models._request import after_thought
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue
 from llmbook.prompting.readers import read_list, read_text
 from llmbook.prompting.strategies import Reader, Strategy, ask, check_exemplars
@@ -81,7 +82,9 @@ class LeastToMost(Strategy):
     history: int | None = None  # earlier questions that a step sees; None: all
     raw_history: bool = False  # their answers as the model wrote them, not as they were read
     top_down: bool = False  # the plan is written from the problem downwards
-    names_problem: bool = True  # the plan must end with the problem; else it is added silently
+    # A plan must end with the problem and name nothing twice. If not asked for, what a plan lacks
+    # or repeats is mended silently.
+    names_problem: bool = True
     max_subproblems: int = 20
     max_plan_tokens: int = 256
     max_new_tokens: int = 256  # for each answer; with one_pass, for everything
@@ -122,7 +125,7 @@ class LeastToMost(Strategy):
             answer = yield from self._solve(trace, question, shown[first:])
             trace.steps.append(Step(question, answer))
             if answer:
-                written = trace.calls[-1].reply.text.strip()
+                written = after_thought(trace.calls[-1].reply.text).strip()
                 shown.append(Step(question, written if self.raw_history else answer))
         trace.answer = trace.steps[-1].answer
 
@@ -131,7 +134,9 @@ class LeastToMost(Strategy):
         problem = trace.problem
         if self.decomposer is not None:
             try:
-                found = self.decomposer(problem.question)
+                found = _cleaned(self.decomposer(problem.question))
+                if not found:
+                    trace.issues.append(Issue("plan-empty"))
             except ValueError as error:
                 trace.issues.append(Issue("plan-refused", detail=str(error)))
                 found = []
@@ -145,13 +150,13 @@ class LeastToMost(Strategy):
         found = []
         if reply.finish_reason == "error":
             trace.issues.append(Issue("model-error", number, reply.error))
-        elif not reply.text.strip():
+        elif not after_thought(reply.text).strip():
             trace.issues.append(Issue("plan-empty", number))
         else:
-            found = self._read(trace, reply.text, number)
+            found = self._read(trace, after_thought(reply.text), number)
             if reply.finish_reason == "length":
                 trace.issues.append(Issue("plan-cut", number))
-                if found[-1:] != [problem.question]:
+                if found[-1:] != [problem.question.strip()]:
                     found = found[:-1]
         call = Call("plan", problem.question, prompt, reply, tuple(found), seconds)
         trace.calls.append(call)
@@ -159,7 +164,7 @@ class LeastToMost(Strategy):
 
     def _read(self, trace: Trace, text: str, number: int) -> list[str]:
         try:
-            found, why = [one.strip() for one in self.parse_plan(text) if one.strip()], ""
+            found, why = _cleaned(self.parse_plan(text)), ""
         except ValueError as error:
             found, why = [], str(error)
         if not found:
@@ -168,10 +173,11 @@ class LeastToMost(Strategy):
 
     def _checked(self, trace: Trace, found: Sequence[str], number: int | None) -> list[str]:
         """A plan as it will be followed: in order, each once, not too long, the problem last."""
-        question = trace.problem.question
+        question = trace.problem.question.strip()
         found = list(found[::-1] if self.top_down else found)
         plan = list(dict.fromkeys(found))
-        if len(plan) < len(found) and self.names_problem:
+        # A program may name a sub-problem wherever it is needed; a model that does is stuck.
+        if len(plan) < len(found) and number is not None and self.names_problem:
             trace.issues.append(Issue("plan-repeats", number))
         before = [one for one in plan if one != question]
         if len(before) >= self.max_subproblems:
@@ -179,7 +185,7 @@ class LeastToMost(Strategy):
             before = before[: self.max_subproblems - 1]
         if found and self.names_problem and found[-1] != question:
             trace.issues.append(Issue("plan-open", number))
-        return [*before, question]
+        return [*before, trace.problem.question]
 
     def _solve(
         self, trace: Trace, question: str, turns: Sequence[Step]
@@ -204,25 +210,39 @@ class LeastToMost(Strategy):
         [(reply, seconds)] = yield [Ask(prompt, self.max_new_tokens, stop)]
         if reply.finish_reason == "error":
             trace.issues.append(Issue("model-error", 0, reply.error))
-        elif not reply.text.strip():
+        elif not (text := after_thought(reply.text)).strip():
             trace.issues.append(Issue("answer-empty", 0))
         else:
             if reply.finish_reason == "length":
                 trace.issues.append(Issue("answer-cut", 0))
-            for turn in self.solve_template.read_turns(reply.text):
-                try:
-                    answer = (self.parse_answer(turn.answer) or "").strip()
-                except ValueError:
-                    answer = ""
-                if not answer:
-                    trace.issues.append(Issue("answer-unreadable", 0, turn.question))
-                trace.steps.append(Step(turn.question, answer))
-            if not trace.steps:
-                trace.issues.append(Issue("plan-unreadable", 0))
-            elif trace.steps[-1].question != problem.question:
-                trace.issues.append(Issue("plan-open", 0))  # what was asked is not answered
-            else:
-                trace.answer = trace.steps[-1].answer
+            self._read_turns(trace, text)
         parsed = tuple(step.question for step in trace.steps)
         call = Call("plan and answers", problem.question, prompt, reply, parsed, seconds)
         trace.calls.append(call)
+
+    def _read_turns(self, trace: Trace, text: str) -> None:
+        """The steps that one completion holds, and the answer to the problem among them."""
+        turns = self.solve_template.read_turns(text)
+        if len(turns) > self.max_subproblems:
+            trace.issues.append(Issue("plan-long", 0))
+            turns = turns[: self.max_subproblems]
+        for turn in turns:
+            try:
+                answer = (self.parse_answer(turn.answer) or "").strip()
+            except ValueError:
+                answer = ""
+            if not answer:
+                trace.issues.append(Issue("answer-unreadable", 0, turn.question))
+            trace.steps.append(Step(turn.question, answer))
+        if not turns:
+            trace.issues.append(Issue("plan-unreadable", 0))
+            return
+        question = trace.problem.question.strip()
+        if turns[-1].question != question:
+            trace.issues.append(Issue("pass-open", 0))
+        asked = [step.answer for step in trace.steps if step.question == question]
+        trace.answer = asked[-1] if asked else ""
+
+
+def _cleaned(plan: Sequence[str]) -> list[str]:
+    return [one.strip() for one in plan if one.strip()]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 __all__ = ["read_after", "read_list", "read_quoted", "read_sentence", "read_text"]
 
-_BULLET = re.compile(r"(?:\d{1,3}[.)、．]|[-*•])\s+")
+_BULLET = re.compile(r"(?:\d{1,3}(?:[、．]|[.)](?!\d))|[-*•](?=\s))\s*")
 _SENTENCE_END = re.compile(r"\n|[.](?=\s|$)|。")
 
 

@@ -9,7 +9,7 @@ Models" (2022); Kojima et al., "Large Language Models are Zero-Shot Reasoners" (
 al., "Self-Consistency Improves Chain of Thought Reasoning in Language Models" (2023).
 """
 
-import zlib
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -19,6 +19,7 @@ from typing import ClassVar
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from llmbook._checks import check_at_least_one
+from llmbook.models._request import after_thought
 from llmbook.models.protocol import LanguageModel
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drawn, run, together
 from llmbook.prompting.readers import read_after, read_sentence, read_text
@@ -114,11 +115,12 @@ def ask(
     else:
         if reply.finish_reason == "length":
             kinds.append(("reasoning-cut" if purpose == "reasoning" else "answer-cut", ""))
-        if not reply.text.strip():
+        text = after_thought(reply.text)
+        if not text.strip():
             kinds.append(("answer-empty", ""))
         else:
             try:
-                answer, why = (read(reply.text) or "").strip(), ""
+                answer, why = (read(text) or "").strip(), ""
             except ValueError as error:
                 why = str(error)
             if not answer:
@@ -148,7 +150,7 @@ class ZeroShot(Strategy):
 
     template: PromptTemplate = field(default_factory=PromptTemplate)
     max_new_tokens: int = 256
-    parse_answer: Reader = read_text  # from the model's text; None or "": it holds no answer
+    parse_answer: Reader | None = None  # from the model's text; if not given, all of it
 
     name: ClassVar[str] = "zero-shot"
 
@@ -157,11 +159,19 @@ class ZeroShot(Strategy):
 
     def dialogue(self, trace: Trace) -> Dialogue:
         """One prompt, whose reply is the answer."""
-        one = Ask(self._prompt(trace.problem), self.max_new_tokens, self.template.stop)
-        question = trace.problem.question
-        trace.answer = yield from ask(trace, one, "answer", question, self.parse_answer)
+        yield from self._answer(trace, self._prompt(trace.problem), read_text)
 
-    def _prompt(self, problem: Problem, exemplars: Sequence[Exemplar] = ()) -> str:
+    def _answer(
+        self, trace: Trace, prompt: str, read: Reader
+    ) -> Generator[list[Ask], list[Answered], None]:
+        one = Ask(prompt, self.max_new_tokens, self.template.stop)
+        question, reader = trace.problem.question, self.parse_answer or read
+        trace.answer = yield from ask(trace, one, "answer", question, reader)
+
+    def _prompt(self, problem: Problem) -> str:
+        return self._render(problem, ())
+
+    def _render(self, problem: Problem, exemplars: Sequence[Exemplar]) -> str:
         return self.template.render(problem.question, exemplars=exemplars, context=problem.context)
 
 
@@ -184,8 +194,8 @@ class FewShot(ZeroShot):
         if not self.exemplars:
             raise ValueError("exemplars must hold at least one, got none")
 
-    def _prompt(self, problem: Problem, exemplars: Sequence[Exemplar] = ()) -> str:
-        return super()._prompt(problem, self.exemplars)
+    def _prompt(self, problem: Problem) -> str:
+        return self._render(problem, self.exemplars)
 
 
 _THOUGHT = PromptTemplate(exemplar="Q: {question}\nA: {rationale} The answer is {answer}.\n\n")
@@ -227,7 +237,8 @@ class ChainOfThought(ZeroShot):
 
     template: PromptTemplate = _THOUGHT
     exemplars: Sequence[Exemplar] = ()
-    parse_answer: Reader = field(default_factory=read_after)
+    # If not given: what follows "The answer is", or after a conclusion the first sentence.
+    parse_answer: Reader | None = None
     trigger: str = ""  # what the answer begins with, when no exemplar shows how to reason
     conclusion: str = "\nTherefore, the answer is"  # put after that reasoning, to get the answer
 
@@ -240,25 +251,24 @@ class ChainOfThought(ZeroShot):
     def dialogue(self, trace: Trace) -> Dialogue:
         """One prompt, or with a trigger a second one that holds the reasoning."""
         if not self.trigger:
-            yield from super().dialogue(trace)
+            yield from self._answer(trace, self._prompt(trace.problem), read_after())
             return
         question, stop = trace.problem.question, self.template.stop
         begun = f"{self._prompt(trace.problem)} {self.trigger}"
         one = Ask(begun, self.max_new_tokens, stop)
         reasoning = yield from ask(trace, one, "reasoning", question, read_text)
-        two = Ask(f"{begun} {reasoning}{self.conclusion}", self.max_new_tokens, stop)
-        trace.answer = yield from ask(trace, two, "answer", question, read_sentence)
+        yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", read_sentence)
 
-    def _prompt(self, problem: Problem, exemplars: Sequence[Exemplar] = ()) -> str:
-        return super()._prompt(problem, self.exemplars)
+    def _prompt(self, problem: Problem) -> str:
+        return self._render(problem, self.exemplars)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfConsistency(Strategy):
     """Several answers are drawn, each with its own reasoning, and the most frequent one wins.
 
-    Ways that go wrong rarely go wrong in the same way. What is drawn for a problem depends on
-    its question, the sample's number and the seed. Source: Wang et al. (2023, section 2).
+    Ways that go wrong rarely go wrong in the same way. What is drawn for a prompt depends on the
+    prompt, the sample's number and the seed. Source: Wang et al. (2023, section 2).
 
     Raises:
         ValueError: If ``samples`` is below 1, or ``temperature`` is not positive.
@@ -271,7 +281,7 @@ class SelfConsistency(Strategy):
 
     def __post_init__(self) -> None:
         check_at_least_one("samples", self.samples)
-        if self.temperature <= 0:
+        if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
 
     @property
@@ -286,7 +296,7 @@ class SelfConsistency(Strategy):
             Trace(problem, self.strategy.name, trace.model) for _ in range(self.samples)
         ]
         yield from together(
-            drawn(self.strategy.dialogue(sample), self.temperature, self._seed(number, problem))
+            drawn(self.strategy.dialogue(sample), self.temperature, f"{self.seed} {number}")
             for number, sample in enumerate(trace.samples)
         )
         # In the order in which they were first given, so that of several the first one wins.
@@ -299,7 +309,3 @@ class SelfConsistency(Strategy):
         if sum(count == most for count in votes.values()) > 1:
             trace.issues.append(Issue("vote-tie"))
         trace.answer = next(answer for answer, count in votes.items() if count == most)
-
-    def _seed(self, number: int, problem: Problem) -> int:
-        # Not Python's hash, which differs from run to run.
-        return zlib.crc32(f"{self.seed} {number} {problem.context} {problem.question}".encode())

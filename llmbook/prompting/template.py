@@ -75,7 +75,7 @@ class PromptTemplate:
             if not needed <= {*fields} <= known or (needed and len(fields) > len(needed)):
                 rule = f"hold {_braced(needed)} once" if needed else f"hold only {_braced(known)}"
                 raise ValueError(f"{part} must {rule}, got {form!r}")
-        if isinstance(self.stop, str) or not all(self.stop):
+        if not isinstance(self.stop, tuple) or not all(self.stop):
             raise ValueError(
                 f"stop must be a tuple of strings that are not empty, got {self.stop!r}"
             )

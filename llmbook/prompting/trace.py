@@ -9,7 +9,7 @@ import json
 import types
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from llmbook.models.protocol import Reply
@@ -20,7 +20,7 @@ __all__ = ["ISSUES", "Call", "Issue", "Trace", "count_issues"]
 
 Kind = Literal[
     "model-error", "plan-empty", "plan-unreadable", "plan-cut", "plan-long", "plan-repeats",
-    "plan-open", "plan-refused", "answer-empty", "answer-unreadable", "answer-cut",
+    "plan-open", "plan-refused", "pass-open", "answer-empty", "answer-unreadable", "answer-cut",
     "reasoning-cut", "vote-tie", "vote-empty",
 ]  # fmt: skip
 Purpose = Literal["plan", "answer", "reasoning", "plan and answers"]
@@ -34,6 +34,7 @@ ISSUES: dict[Kind, str] = {
     "plan-long": "the plan has too many sub-problems: those beyond the limit are left out",
     "plan-repeats": "the plan has a sub-problem more than once: it is asked once",
     "plan-open": "the plan does not end with the problem: the problem comes last all the same",
+    "pass-open": "the one pass does not end with the problem: an answer given before is taken",
     "answer-empty": "nothing was answered: there is no answer, and later prompts leave it out",
     "answer-unreadable": "no answer can be read from the text: later prompts leave it out",
     "answer-cut": "the answer was cut at the limit: what is there is read as it is",
@@ -184,8 +185,12 @@ def _build(kind: Any, value: Any, place: str) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(value, dict):
         known = get_type_hints(kind)
-        missing = {one.name for one in fields(kind)} ^ value.keys()
-        if missing:
+        needed = {
+            one.name
+            for one in fields(kind)
+            if one.default is MISSING and one.default_factory is MISSING
+        }
+        if not needed <= value.keys() <= known.keys():
             raise ValueError(f"{place} must have the fields {[*known]}, got {[*value]}")
         built = {name: _build(known[name], value[name], f"{place}.{name}") for name in value}
         return cast(Any, kind)(**built)

@@ -15,7 +15,6 @@ import os
 import random
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,6 @@ from llmbook.tasks.task import Task
 __all__ = [
     "DROP_EXEMPLARS",
     "GSM8K_EXEMPLARS",
-    "PassageProblem",
     "drop",
     "grade_passage",
     "gsm8k",
@@ -36,13 +34,6 @@ __all__ = [
     "read_drop",
     "read_gsm8k",
 ]
-
-
-@dataclass(frozen=True)
-class PassageProblem(Problem):
-    """A question about a passage, to which several people may have given different answers."""
-
-    others: tuple[str, ...] = ()  # answers that count as right beside the first
 
 
 def read_gsm8k(path: str | os.PathLike[str]) -> list[Problem]:
@@ -87,7 +78,7 @@ def _read_gsm8k_line(line: str, where: str) -> Problem:
 
 def read_drop(
     path: str | os.PathLike[str], *, kinds: Collection[str] = ("number",)
-) -> list[PassageProblem]:
+) -> list[Problem]:
     """Read problems in the format of DROP.
 
     Args:
@@ -125,7 +116,7 @@ def read_drop(
             validated = [_read_answer(answer, place) for answer in rest]
             others = {answer[1] for answer in validated if answer is not None} - {first[1]}
             problems.append(
-                PassageProblem(question, first[1], context=passage, others=tuple(sorted(others)))
+                Problem(question, first[1], context=passage, others=tuple(sorted(others)))
             )
     if not problems:
         raise ValueError(f"{path} must hold questions of the kinds {sorted(kinds)}, got none")
@@ -193,7 +184,7 @@ def grade_passage(problem: Problem | Step, answer: str | None) -> bool:
         problem: A question, with its answer and perhaps others.
         answer: The answer; none is wrong.
     """
-    others = problem.others if isinstance(problem, PassageProblem) else ()
+    others = problem.others if isinstance(problem, Problem) else ()
     return answer is not None and any(
         _same(answer, accepted) for accepted in (problem.answer, *others)
     )

@@ -79,7 +79,8 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
     """Questions, none of them twice, and none that an exemplar shows.
 
     Args:
-        count: How many. Of a size there are at most 19, one for each day and month.
+        count: How many. Of a size from 4 up there are 19, one for each day and month; of sizes
+            1, 2 and 3, of which exemplars show some, there are 11, 12 and 15.
         size: Days or months to go on; none: 2, 4, 6, 8 and 10 in turn.
         seed: Where the randomness comes from.
 
@@ -100,7 +101,10 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
     rows = max(map(len, columns))
     drawn = [column[row] for row in range(rows) for column in columns if row < len(column)]
     if not 1 <= count <= len(drawn):
-        raise ValueError(f"count must be 1 to {len(drawn)}, the number of questions, got {count}")
+        kind = "questions" if size is None else f"questions of size {size}"
+        raise ValueError(
+            f"count must be 1 to {len(drawn)}, as many {kind} no exemplar shows, got {count}"
+        )
     return [_problem(start, each) for start, each in drawn[:count]]
 
 

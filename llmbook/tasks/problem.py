@@ -22,6 +22,7 @@ class Problem:
     size: int = 0  # length or depth: what a curve is drawn over
     steps: tuple[Step, ...] = ()  # sub-problems from least to most, the last the question itself
     context: str = ""  # what all the questions are about, such as a passage
+    others: tuple[str, ...] = ()  # answers that count as right beside the first
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,12 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
 
 
 def pose(command: str) -> Problem:
-    """A command as a problem: its expression, its number of actions, and its steps."""
+    """A command as a problem: its expression, its number of actions, and its steps.
+
+    Raises:
+        ValueError: If it is not a command of SCAN.
+    """
+    command = " ".join(_read(command))  # a blank between its words
     return Problem(command, express(command), size=_lengths()[command], steps=_steps(command))
 
 

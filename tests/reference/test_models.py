@@ -1,5 +1,6 @@
 """The library's models behind our protocol, and its server, write what ours do."""
 
+import json
 import os
 import socket
 import subprocess
@@ -160,3 +161,30 @@ def test_a_real_server_writes_what_ours_writes(tmp_path):
         nobody = EndpointModel("no/such-model", address, chat=False, max_retries=0)
         with pytest.raises(ValueError, match="must be one that the server accepts"):
             nobody.complete(["a"])
+
+
+def test_stop_strings_do_not_end_a_chat_while_it_is_written(tmp_path):
+    """A thought may hold them, also one that the template has begun."""
+    folder = save_tiny(tmp_path, "llama")
+    for backend in ("own", "transformers"):
+        chat = models.load(folder, backend=backend, chat=True)
+        [whole] = chat.complete(PROMPTS[:1], max_new_tokens=20)
+        stop = whole.text.strip()[3]
+        [cut] = chat.complete(PROMPTS[:1], max_new_tokens=20, stop=[stop])
+        assert (cut.completion_tokens, cut.finish_reason) == (whole.completion_tokens, "stop")
+        assert stop not in cut.text.strip() and whole.text.startswith(cut.text)
+
+
+@pytest.mark.parametrize("name", ["config", "tokenizer_config"])
+def test_code_that_comes_with_a_model_is_not_run(tmp_path, name):
+    folder, ran = save_tiny(tmp_path, "llama"), tmp_path / "ran"
+    config = json.loads((tmp_path / f"{name}.json").read_text())
+    if name == "config":
+        config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.C"}}
+    else:
+        config |= {"tokenizer_class": "C", "auto_map": {"AutoTokenizer": [None, "theirs.C"]}}
+    (tmp_path / f"{name}.json").write_text(json.dumps(config))
+    (tmp_path / "theirs.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    code = f"from llmbook.models import TransformersModel\nTransformersModel({folder!r})"
+    done = subprocess.run([sys.executable, "-c", code], input="y\n" * 5, text=True, check=False)
+    assert done.returncode and not ran.exists()

@@ -479,7 +479,10 @@ def test_what_is_here_is_not_fetched_again():
     assert Path(done.stdout.removesuffix("\n")).is_file()
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "chat", "info", "download"])
+COMMANDS = ["train", "generate", "chat", "solve", "evaluate", "compare", "info", "download"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_how(command):
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -493,5 +496,6 @@ def test_help_needs_no_torch():
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert run().exit_code == 2
-    assert "Commands:" in run("--help").stdout
+    _, commands = run("--help").stdout.split("Commands:")
+    assert re.findall(r"^  (\w+)", commands, re.MULTILINE) == COMMANDS
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version").stdout)

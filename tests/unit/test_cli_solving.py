@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from llmbook import _solving
 from llmbook.cli import app
 from llmbook.evaluation import read_transcript
+from llmbook.models import ScriptedModel
 from llmbook.prompting import LeastToMost, Trace
 from llmbook.tasks import scan
 
@@ -83,7 +84,7 @@ def test_a_transcript_says_by_which_rules_it_is_graded(tmp_path):
     file, bare = tmp_path / "t.jsonl", tmp_path / "bare.jsonl"
     run("evaluate", "--model", "chains-tiny", "--count", 3, "--size", 2, "--out", file)
     first, *lines = file.read_text().splitlines()
-    assert json.loads(first) == {"task": "chains"} and len(lines) == 3
+    assert json.loads(first)["task"] == "chains" and len(lines) == 3
     bare.write_text("".join(f"{line}\n" for line in lines))
     done = run("compare", file, bare).stdout.splitlines()
     assert done[2:] == [
@@ -120,6 +121,37 @@ def test_what_was_answered_is_kept_batch_by_batch(tmp_path, monkeypatch):
     assert calls == [3, 3, 3, 3, 1]
 
 
+@pytest.mark.parametrize(
+    ("model", "strategy", "asked"),
+    [
+        ("scan-tiny", None, ("scan-tiny", "least-to-most", "scan")),
+        ("scan-tiny", "zero-shot", ("scan-tiny-direct", "zero-shot", "scan")),
+        ("scan-tiny-direct", None, ("scan-tiny-direct", "zero-shot", "scan")),
+        ("chains-tiny", None, ("chains-tiny", "least-to-most", "chains")),
+        ("chains-tiny-chain-of-thought", None,
+         ("chains-tiny-chain-of-thought", "chain-of-thought", "chains")),
+    ],
+)  # fmt: skip
+def test_a_model_of_the_book_is_asked_what_it_has_learned(model, strategy, asked):
+    found = _solving.asking(model, strategy, None, chat=None, max_new_tokens=None)
+    assert (found.model.name, found.strategy.name, found.task) == asked
+    [problem] = _solving.draw(found.task, 1, 4, 0)
+    assert found.grade(problem, found.strategy.solve(problem, found.model).answer)
+
+
+@pytest.mark.parametrize(
+    ("options", "chat"), [([], None), (["--chat"], True), (["--no-chat"], False)]
+)
+def test_whether_to_chat_is_for_the_model_to_say_unless_it_is_told(options, chat, monkeypatch):
+    given = []
+    reply = ScriptedModel({"walk\nA:": " WALK"})
+    monkeypatch.setattr(_solving, "load", lambda name, *, chat: given.append((name, chat)) or reply)
+    done = run("solve", "walk", "--model", "http://host/v1#m", "--strategy", "few-shot",
+               "--task", "scan", *options)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert given == [("http://host/v1#m", chat)]
+
+
 def test_a_verdict_is_given_on_commands_alone():
     done = run("solve", "walk", "--model", "smollm2-135m", "--task", "last-letters",
                "--strategy", "few-shot", "--max-new-tokens", 4)  # fmt: skip
@@ -137,16 +169,27 @@ def test_the_same_answer_is_graded_alike_by_both_commands():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["solve", "x", "--strategy", "guess"], "strategy must be one of direct"),
+        (["solve", "x", "--strategy", "guess"], "strategy must be least-to-most or zero-shot for "),
+        (["solve", "x", "--strategy", "few-shot"], "scan-tiny, got few-shot"),
+        (["solve", "x", "--strategy", "chain-of-thought"], "scan-tiny, got chain-of-thought"),
+        (["solve", "x", "--model", "chains-tiny", "--strategy", "zero-shot"],
+         "strategy must be least-to-most or chain-of-thought for chains-tiny, got zero-shot"),
+        (["solve", "x", "--model", "scan-tiny-direct", "--strategy", "least-to-most"],
+         "strategy must be zero-shot for scan-tiny-direct, got least-to-most"),
+        (["solve", "x", "--model", "scan-tiny-direct", "--task", "word-problems"],
+         "task must be scan for the model scan-tiny-direct"),
+        (["solve", "x", "--max-new-tokens", "8"], "max_new_tokens must not be given: scan-tiny is"),
+        (["solve", "x", "--model", "chains-tiny", "--chat"], "chat must not be given: chains-tiny"),
+        (["evaluate", "--no-chat"], "chat must not be given: scan-tiny is asked as it was trained"),
         (["solve", "x", "--task", "chains"], "task must be scan for the model scan-tiny"),
         (["solve", "x", "--model", "smollm2-135m", "--strategy", "guess"], "name must be one of"),
         (["solve", "x", "--model", "smollm2-135m", "--task", "sums"], "name must be one of"),
         (["solve", "x", "--model", "smollm2-135m", "--task", "chains"], "task must be one with"),
         (["evaluate", "--model", "none/some-tiny", "--count", "1"], "'none/some-tiny' is neither"),
-        (["evaluate", "--model", "chains-tiny", "--size", "99"], "depth must be at most people"),
+        (["evaluate", "--model", "chains-tiny", "--size", "14"], "size must be at most 13 for "),
         (["compare", "none.jsonl", "none.jsonl", "--task", "scan"], "none.jsonl: No such file"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_is_told_in_a_line(arguments, message):
     done = run(*arguments)
     assert done.exit_code == 1 and done.stderr.startswith("llmbook: ")

@@ -211,6 +211,10 @@ def test_what_cannot_get_better_is_an_error_at_once(status, message, named):
     ("fault", "error"),
     [
         ((400, {}, "maximum context length is 10 tokens"), "400: .*context length"),
+        ((400, {}, "prompt is too long: 210000 tokens > 200000 maximum"), "prompt is too long"),
+        ((413, {}, "Input validation error: `inputs` tokens"), "413: .*`inputs` tokens"),
+        ((422, {}, "The input token count (9) exceeds"), "input token count"),
+        ((400, {}, "in words not known here"), "400: .*in words not known here"),
         ("withheld", "content_filter"),
     ],
 )
@@ -219,6 +223,60 @@ def test_what_is_refused_to_one_prompt_is_not_refused_to_all(fault, error):
         good, bad, other = EndpointModel("m", server.url).complete(["good", "bad", "other"])
     assert bad.finish_reason == "error" and re.search(error, bad.error)
     assert (good.text, other.text) == ("GOOD", "OTHER") and server.seen["bad"] == 1
+
+
+def test_what_is_refused_to_all_is_an_error_after_one_attempt_each():
+    with (
+        serving(lambda prompt, attempt: (400, {}, "temperature is not for you")) as server,
+        pytest.raises(ValueError, match="request must be one that the server accepts"),
+    ):
+        EndpointModel("m", server.url).complete(["a", "b"])
+    assert server.seen == {"a": 1, "b": 1}
+
+
+def test_a_request_is_wrong_if_those_not_too_long_are_all_refused():
+    too_long = (400, {}, "prompt is too long")
+    wrong = (400, {}, "temperature is not for you")
+    with serving(lambda prompt, attempt: too_long if prompt == "long" else wrong) as server:
+        model = EndpointModel("m", server.url)
+        assert [reply.finish_reason for reply in model.complete(["long"])] == ["error"]
+        with pytest.raises(ValueError, match="request must be .*temperature is not for you"):
+            model.complete(["long", "a", "b"])
+
+
+def test_each_reply_is_told_when_it_is_there():
+    told = []
+
+    def fault(prompt, attempt):
+        if prompt == "last":
+            deadline = time.monotonic() + 10
+            while len(told) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    with serving(fault) as server:
+        model = EndpointModel("m", server.url)
+        replies = model.complete_each(
+            ["last", "a", "b"], lambda number, reply: told.append((number, reply))
+        )
+    assert {number for number, _ in told[:2]} == {1, 2} and told[2] == (0, replies[0])
+    assert [reply for _, reply in sorted(told[:2])] == replies[1:]
+
+
+def test_a_server_is_not_told_to_stop_a_chat_at_blank_lines():
+    with serving() as server:
+        for chat in (True, False):
+            model = EndpointModel("m", server.url, chat=chat)
+            [reply] = model.complete(["a\n\nb"], stop=["\n\n", "\nQ:"])
+            assert (reply.text, reply.finish_reason) == ("A", "stop")
+    assert [body["stop"] for body in server.requests] == [["\nQ:"], ["\n\n", "\nQ:"]]
+
+
+@pytest.mark.parametrize("thought", ["", "<think>\nHM.\n\nWELL.\n</think>"])
+def test_the_blank_line_before_a_chats_answer_does_not_end_it(thought):
+    with serving() as server:
+        model = EndpointModel("m", server.url)
+        [reply] = model.complete([f"{thought}\n\n14\n\nQ: next"], stop=["\n\n"])
+    assert (reply.text, reply.finish_reason) == (f"{thought}\n\n14", "stop")
 
 
 def test_a_notebook_where_a_loop_runs_already_may_ask_too():

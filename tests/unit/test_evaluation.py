@@ -1,6 +1,11 @@
 """Evaluation: figures that can be checked by hand, and files that survive a break."""
 
+import json
 import math
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -17,9 +22,19 @@ from llmbook.evaluation import (
     scores_by_size,
     step_score,
 )
+from llmbook.models import EndpointModel
 from llmbook.models.protocol import Reply
-from llmbook.prompting import Call, FewShot, Trace, ZeroShot
+from llmbook.prompting import (
+    Call,
+    FewShot,
+    LeastToMost,
+    PromptTemplate,
+    Trace,
+    ZeroShot,
+    read_sentence,
+)  # fmt: skip
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from tests.unit.test_endpoint import serving
 from tests.unit.test_prompting import Recorder
 
 
@@ -168,7 +183,123 @@ def test_after_a_break_nothing_is_asked_twice(tmp_path, damage, task):
     assert read_transcript(file) == traces
     third = Recorder(plus_one)
     assert evaluate(ZeroShot(), third, PROBLEMS, transcript=file) == traces and not third.calls
-    assert len(file.read_text().splitlines()) == 10 + bool(task)
+    assert len(file.read_text().splitlines()) == 11  # with that of task and settings
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+class Sums:
+    """Adds in two calls, and gives errors or breaks off when it is told to."""
+
+    name = "sums"
+
+    def __init__(self, stop_at=None, broken=()):
+        self.asked, self.stop_at, self.broken = [], stop_at, broken
+
+    def complete(self, prompts, **options):
+        replies = []
+        for prompt in prompts:
+            if len(self.asked) == self.stop_at:
+                raise KeyboardInterrupt
+            self.asked.append(prompt)
+            if any(part in prompt for part in self.broken):
+                replies.append(Reply("", "error", 0, 0, error="out of order"))
+            else:
+                replies.append(Reply(f"{len(prompt)}", "end", 5, 1))
+        return replies
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_rounds_that_were_answered_before_a_break_are_not_asked_again(tmp_path, rounds):
+    file, strategy = tmp_path / "t.jsonl", LeastToMost(decomposer=lambda _: ["a", "b", "c"])
+    first = Sums(stop_at=10 * rounds)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(strategy, first, PROBLEMS, transcript=file)
+    assert read_transcript(file) == []
+    replies = tmp_path / "t.jsonl.replies"
+    with replies.open("a") as lines:
+        lines.write('{"key": "half a l')  # stopped in the middle of a line
+    second = Sums()
+    traces = evaluate(strategy, second, PROBLEMS, transcript=file)
+    whole = Sums()
+    expected = strategy.solve_all(PROBLEMS, whole)
+    assert first.asked + second.asked == whole.asked
+    assert read_transcript(file) == traces and not replies.exists()
+    assert [trace.steps for trace in traces] == [trace.steps for trace in expected]
+
+
+def test_what_failed_is_asked_again_and_nothing_else(tmp_path):
+    file = tmp_path / "t.jsonl"
+    first = Sums(broken=("3 + 1", "7 + 1"))
+    traces = evaluate(ZeroShot(), first, PROBLEMS[:8], transcript=file, task="sums")
+    assert sum(bool(trace.issues) for trace in traces) == 2
+    second = Sums()
+    traces = evaluate(ZeroShot(), second, PROBLEMS, transcript=file, batch_size=3)
+    assert [prompt.split()[1] for prompt in second.asked] == ["3", "7", "8", "9"]
+    assert [trace.problem for trace in traces] == PROBLEMS
+    assert not any(trace.issues for trace in traces) and read_transcript(file) == traces
+    assert json.loads(file.read_text().splitlines()[0])["task"] == "sums"
+
+
+CHILD = """
+import sys
+from llmbook.evaluation import evaluate
+from llmbook.models import EndpointModel
+from llmbook.prompting import ZeroShot
+from llmbook.tasks.problem import Problem
+
+problems = [Problem(f"{i} + 1", str(i + 1)) for i in range(1000)]
+model = EndpointModel("m", sys.argv[1], chat=False)
+evaluate(ZeroShot(), model, problems, transcript=__import__("pathlib").Path(sys.argv[2]))
+"""
+
+
+def test_a_program_that_was_killed_asks_again_only_what_was_under_way(tmp_path):
+    file, problems = tmp_path / "t.jsonl", [Problem(f"{i} + 1", str(i + 1)) for i in range(1000)]
+    enough = threading.Event()
+
+    def slowly(prompt, attempt):
+        time.sleep(0.01)
+        if len(server.seen) > 400:  # in the middle of the second batch
+            enough.set()
+
+    with serving(slowly) as server:
+        child = subprocess.Popen([sys.executable, "-c", CHILD, server.url, str(file)])
+        assert enough.wait(60)
+        child.kill()
+        child.wait()
+        assert len(read_transcript(file)) == 256
+        model = EndpointModel("m", server.url, chat=False)
+        traces = evaluate(ZeroShot(), model, problems, transcript=file)
+    assert [trace.answer for trace in traces] == [problem.answer for problem in problems]
+    assert sum(server.seen.values()) <= 1000 + model.concurrency
+
+
+def test_a_transcript_keeps_to_its_settings(tmp_path):
+    file, model = tmp_path / "t.jsonl", Recorder(plus_one)
+    evaluate(ZeroShot(), model, PROBLEMS[:2], transcript=file)
+    before = file.read_bytes()
+    for other in (
+        ZeroShot(max_new_tokens=7),
+        ZeroShot(template=PromptTemplate(instruction="Add. ")),
+        ZeroShot(parse_answer=read_sentence),
+    ):
+        with pytest.raises(ValueError, match=r"same settings: the \w+ of the strategy is"):
+            evaluate(other, model, PROBLEMS, transcript=file)
+    model.chat = True
+    with pytest.raises(ValueError, match=r"the chat of the model is None in .*, got True"):
+        evaluate(ZeroShot(), model, PROBLEMS, transcript=file)
+    assert file.read_bytes() == before
+
+
+def test_answers_that_count_beside_the_first_survive_a_transcript(tmp_path):
+    file, problem = tmp_path / "t.jsonl", Problem("1 + 1", "2", others=("two",))
+    [trace] = evaluate(ZeroShot(), Recorder(plus_one), [problem], transcript=file)
+    assert read_transcript(file) == [trace] and trace.problem.others == ("two",)
+    assert evaluate(ZeroShot(), Recorder(plus_one), [problem], transcript=file) == [trace]
+    line = json.loads(file.read_text().splitlines()[1])
+    del line["problem"]["others"]  # as before there were any
+    file.write_text(json.dumps(line) + "\n")
+    assert read_transcript(file)[0].problem == Problem("1 + 1", "2")
 
 
 def test_a_transcript_names_its_task_once_and_keeps_to_it(tmp_path):
@@ -177,7 +308,7 @@ def test_a_transcript_names_its_task_once_and_keeps_to_it(tmp_path):
     for count in (0, 2, 3):
         evaluate(ZeroShot(), model, PROBLEMS[:count], transcript=file, task="sums")
     lines = file.read_text().splitlines()
-    assert lines[0] == '{"task": "sums"}' and len(lines) == 4
+    assert json.loads(lines[0])["task"] == "sums" and len(lines) == 4
     with pytest.raises(ValueError, match=r"task must be sums for the transcript .*, got products"):
         evaluate(ZeroShot(), model, PROBLEMS, transcript=file, task="products")
     with pytest.raises(ValueError, match=r"line 2 of .* has .*'0 . 1', expected .*'1 . 1'"):
@@ -190,9 +321,9 @@ def test_a_transcript_names_its_task_once_and_keeps_to_it(tmp_path):
 def test_a_transcript_of_something_else_is_refused(tmp_path):
     file, model = tmp_path / "t.jsonl", Recorder(plus_one)
     evaluate(ZeroShot(), model, PROBLEMS[:2], transcript=file)
-    with pytest.raises(ValueError, match=r"line 1 of .* has .*'0 . 1', expected .*'1 . 1'"):
+    with pytest.raises(ValueError, match=r"line 2 of .* has .*'0 . 1', expected .*'1 . 1'"):
         evaluate(ZeroShot(), model, PROBLEMS[1:], transcript=file)
-    with pytest.raises(ValueError, match=r"line 2 of .*no more problems"):
+    with pytest.raises(ValueError, match=r"line 3 of .*no more problems"):
         evaluate(ZeroShot(), model, PROBLEMS[:1], transcript=file)
     with file.open("a") as lines:
         lines.write('{"problem"')

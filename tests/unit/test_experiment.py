@@ -2,6 +2,9 @@
 
 import json
 import random
+import shutil
+import signal
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib import resources
 from itertools import islice
@@ -10,13 +13,14 @@ import pytest
 import torch
 
 from llmbook.evaluation import read_transcript
-from llmbook.experiment import rows
+from llmbook.experiment import rows, training
 from llmbook.experiment.__main__ import main
 from llmbook.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
-from llmbook.experiment.run import Sizes, grade, name_of, plan, problems, run, strategy_of
+from llmbook.experiment.run import Sizes, grade, name_of, plan, problems, run, search, strategy_of
 from llmbook.experiment.ship import SHIPPED, ship
 from llmbook.experiment.table import keep_results, load_results, read_results, table
 from llmbook.experiment.training import config_of, train_model
+from llmbook.models import OwnModel
 from llmbook.pretrained import from_pretrained
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem
@@ -178,7 +182,7 @@ def miniature(tmp_path_factory):
     out = tmp_path_factory.mktemp("experiment")
     recipes = [
         replace(Recipe("chains", form), steps=30, tokens_per_step=200) for form in FORMATS
-    ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400)]
+    ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400, learning_rate=2e-3)]
     sizes = Sizes(short=20, choice=5, long=30, chains=4)
     run(recipes, out, sizes=sizes)
     return recipes, out, sizes
@@ -205,7 +209,7 @@ def test_the_table_comes_from_the_transcripts(miniature):
     file = out / "scan-direct-0" / "long.jsonl"
     kept = file.read_text()
     try:
-        data = [json.loads(line) for line in kept.splitlines()]
+        data = [json.loads(line) for line in kept.splitlines()[1:]]  # without task and settings
         for one in data:
             one["answer"] = "WALK"
         file.write_text("".join(json.dumps(one) + "\n" for one in data))
@@ -223,12 +227,115 @@ def test_the_table_comes_from_the_transcripts(miniature):
 
 
 def test_what_is_there_is_not_made_again(miniature):
+    def made():
+        files = (path for path in out.rglob("*") if path.is_file() and path.name != "done.json")
+        return {path: path.stat().st_mtime_ns for path in files}
+
     recipes, out, sizes = miniature
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    before = made()
     run(recipes, out, sizes=sizes)
-    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert before == made()
     with pytest.raises(ValueError, match="folder must be new or of this recipe"):
         train_model(replace(recipes[0], seed=5), out / name_of(recipes[0]))
+
+
+def test_a_model_that_was_not_asked_everything_is_left_out(miniature, tmp_path, monkeypatch):
+    recipes, out, sizes = miniature
+    whole = read_results(out)
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    folder, complete = tmp_path / name_of(recipes[0]), OwnModel.complete
+    file, asked = folder / "long.jsonl", []
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines)[:-20])  # as if it had been killed while it wrote
+
+    def counting(self, prompts, **options):
+        asked.extend(prompts)
+        return complete(self, prompts, **options)
+
+    monkeypatch.setattr(OwnModel, "complete", counting)
+    for count in (1, 0):  # nothing is asked again for want of the note
+        (folder / "done.json").unlink()
+        results = read_results(tmp_path)
+        assert results == {name: whole[name] for name in whole if name != folder.name}
+        with monkeypatch.context() as patch:
+            patch.setattr("llmbook.experiment.ship.SHIPPED", {"a": folder.name})
+            with pytest.raises(ValueError, match=f"lacks {folder.name}"):
+                ship(tmp_path, tmp_path / "data")
+        run(recipes, tmp_path, sizes=sizes)
+        assert len(asked) == count and read_results(tmp_path) == whole
+        asked.clear()
+    told = json.loads((folder / "done.json").read_text())
+    assert told == {part: len(problems(recipes[0], part, sizes)) for part in told}
+
+
+def test_an_unfinished_folder_keeps_its_recipe(tmp_path, monkeypatch):
+    recipe = Recipe("scan", "least-to-most", steps=4, tokens_per_step=100)
+    other = replace(recipe, counterfactual=False)  # of other rows, which `train` cannot know
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_model(recipe, tmp_path)
+    with pytest.raises(ValueError, match="folder must be new or of this recipe"):
+        train_model(other, tmp_path)
+    train_model(recipe, tmp_path)
+    assert json.loads((tmp_path / "recipe.json").read_text())["tokens"] > 0
+    monkeypatch.setattr(training, "train", stopped)
+    train_model(recipe, tmp_path)  # is trained
+
+
+class Deadly(Recipe):
+    """Kills the process that receives it."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGKILL,)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no such signal")
+def test_a_killed_process_ends_the_run(tmp_path):
+    recipes = [Deadly("chains", "direct"), Recipe("chains", "direct", steps=1, seed=1)]
+    with pytest.raises(BrokenProcessPool):
+        run(recipes, tmp_path, sizes=Sizes(1, 1, 1, 1), processes=2)
+
+
+def test_if_a_model_fails_no_other_is_begun(tmp_path):
+    small = [Recipe("chains", "direct", steps=1, tokens_per_step=100, seed=n) for n in range(5)]
+    for recipe in small[1:3]:  # another recipe is there already
+        folder = tmp_path / name_of(recipe)
+        folder.mkdir()
+        (folder / "recipe.json").write_text(json.dumps({"recipe": {}}))
+    with pytest.raises(ValueError, match="folder must be new or of this recipe"):
+        run(small, tmp_path, sizes=Sizes(1, 1, 1, 1), processes=2)
+    assert [*read_results(tmp_path)] == [name_of(small[0])]  # what was under way was finished
+    assert not any((tmp_path / name_of(recipe)).exists() for recipe in small[3:])
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("( WALK ) * 2", True), ("WALK * 2", True), ("WALK + WALK", True), ("WALK WALK", True),
+        ("WALK", False), ("WALK * 3", False), ("WALK WALK * 2", False), ("WALK ) * 2", False),
+        ("WALK 2", False), ("", False),
+    ],
+)  # fmt: skip
+def test_actions_count_however_they_are_written(answer, right):
+    assert grade(scan.pose("walk twice"), answer) == right
+
+
+@pytest.mark.parametrize(
+    ("form", "share"), [("least-to-most", 0.7 * 2 / 3), ("chain-of-thought", 0.4), ("direct", 0)]
+)
+def test_so_many_rows_are_counterfactual(form, share):
+    generator, recipe = random.Random(0), Recipe("scan", form)
+    made_up = 0
+    for _ in range(1000):
+        pieces = row(recipe, "walk opposite left and jump around right", generator)
+        # Otherwise all is learned but the prompts.
+        made_up += any(not piece.learned and not piece.text.endswith(":") for piece in pieces)
+    assert made_up / 1000 == pytest.approx(share, abs=0.05)
 
 
 def test_problems_for_choosing_are_not_those_of_the_table():
@@ -247,6 +354,21 @@ def test_the_plan_has_three_seeds_of_each_format_and_names_of_their_own():
             assert {f"{task}-{form}-{seed}" for seed in range(3)} <= {*names}
 
 
+def test_the_search_tries_the_same_with_every_rival_of_least_to_most():
+    planned = {(recipe.task, recipe.format): recipe for recipe in plan([0])[:6]}
+    tried = {}
+    for recipe in search(seed=7):
+        assert recipe.seed == 7 and name_of(recipe).endswith(f"-rate-{recipe.learning_rate:g}-7")
+        best = planned[recipe.task, recipe.format]
+        factors = tried.setdefault((recipe.task, recipe.format), [])
+        factors.append(recipe.learning_rate / best.learning_rate)
+        assert replace(best, learning_rate=recipe.learning_rate, seed=7) == recipe
+    assert tried == {
+        (task, form): [0.5, 2.0]
+        for task in ("scan", "chains") for form in ("direct", "chain-of-thought")
+    }  # fmt: skip
+
+
 def test_the_same_recipe_gives_the_same_batches():
     recipe = Recipe("chains", "least-to-most")
     for one, other in zip(islice(batches(recipe), 3), islice(batches(recipe), 3), strict=True):
@@ -259,7 +381,7 @@ def test_the_same_recipe_gives_the_same_batches():
         (lambda tmp: Recipe("sums", "direct"), "task must be one of"),
         (lambda tmp: Recipe("scan", "vote"), "format must be one of"),
         (lambda tmp: Recipe("scan", "direct", steps=0), "steps must be at least 1"),
-        (lambda tmp: read_results(tmp), "out must hold transcripts"),
+        (lambda tmp: read_results(tmp), "out must hold complete transcripts"),
         (lambda tmp: run(plan(), tmp, only="x"), "only must be how the name"),
         (lambda tmp: run(plan(), tmp, processes=0), "processes must be at least 1"),
     ],

@@ -29,13 +29,32 @@ def test_what_the_command_writes_comes_from_its_transcripts(tmp_path, monkeypatc
     assert found["least-to-most, planned"].plans.accuracy == 1
 
     class Deaf:
-        name = "smollm2-135m"
+        name, chat = "smollm2-135m", False
 
         def complete(self, prompts, **options):
             raise AssertionError("what was asked is not asked again")
 
     again = {asked: measured for _, asked, measured in measure(Deaf(), folder, count=2)}
     assert again == found
+
+
+@pytest.mark.parametrize(
+    ("options", "chat", "folder"),
+    [([], None, "http:--host-v1#m"), (["--chat"], True, "http:--host-v1#m-chat")],
+)
+def test_runs_with_and_without_chat_have_folders_of_their_own(
+    options, chat, folder, tmp_path, monkeypatch
+):
+    """And a server is asked as it is without the option, in a chat."""
+    given = []
+    monkeypatch.setattr(in_context, "load", lambda name, *, chat: given.append((name, chat)))
+    monkeypatch.setattr(
+        in_context, "measure", lambda model, out, **options: given.append(out.name) or []
+    )
+    (tmp_path / folder).mkdir()
+    in_context.main(["--model", "http://host/v1#m", "--out", str(tmp_path), *options])
+    assert given == [("http://host/v1#m", chat), folder]
+    assert (tmp_path / folder / "results.json").exists()
 
 
 def test_a_count_below_one_is_refused(tmp_path):

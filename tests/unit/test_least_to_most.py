@@ -110,6 +110,34 @@ def test_a_program_that_has_no_plan_stops_nothing():
     assert kinds(trace) == ["plan-refused"] and "got 'no list!'" in trace.issues[0].detail
 
 
+@pytest.mark.parametrize(
+    ("plan", "asked", "issues"),
+    [
+        ([], ["P"], ["plan-empty"]),
+        (["", " x "], ["x", "P"], ["plan-open"]),
+        (["x", "y", "x", "P "], ["x", "y", "P"], []),  # it may be needed twice
+    ],
+)
+def test_a_plan_of_a_program_is_followed_by_the_same_rules(plan, asked, issues):
+    trace = LeastToMost(decomposer=lambda _: plan).solve("P", Recorder(lambda _: "1"))
+    assert [step.question for step in trace.steps] == asked and kinds(trace) == issues
+
+
+def test_a_blank_after_the_question_changes_nothing():
+    trace = LeastToMost().solve("P ", Recorder(lambda prompt: "a ; P" if "Plan" in prompt else "1"))
+    assert [step.question for step in trace.steps] == ["a", "P "] and not trace.issues
+
+
+def test_what_a_model_thinks_first_is_neither_plan_nor_answer():
+    thought = "<think>\nQ: x ; y\n\nHm.\n</think>\n\n"
+    model = Recorder(lambda prompt: thought + ("a ; P" if prompt.endswith("Plan:") else "7"))
+    trace = LeastToMost(raw_history=True).solve("P", model)
+    assert trace.steps == [Step("a", "7"), Step("P", "7")] and not trace.issues
+    assert trace.calls[-1].prompt == "Q: a\nA: 7\n\nQ: P\nA:"
+    endless = LeastToMost().solve("P", Recorder(lambda _: Reply("<think> Hm", "length", 1, 1)))
+    assert kinds(endless) == ["plan-empty", "answer-cut", "answer-empty"]
+
+
 def test_marks_of_a_sample_show_in_the_tree():
     strategy = LeastToMost(decomposer=lambda question: ["a"])
     trace = SelfConsistency(strategy=strategy, samples=1).solve("P", Recorder(lambda _: "x"))
@@ -141,14 +169,19 @@ def test_one_pass_reads_everything_from_one_completion():
     [
         ("", ["answer-empty"]),
         ("hm", ["plan-unreadable"]),
-        ("Q: a\nA: 1", ["plan-open"]),
+        ("Q: a\nA: 1", ["pass-open"]),
         ("Q: a\nA:\nQ: P\nA: 2", ["answer-unreadable"]),
+        ("Q: P\nA: 2\nQ: what else\nA: 3", ["pass-open"]),
+        ("".join(f"Q: {i}\nA: 1\n" for i in range(20)) + "Q: P\nA: 2", ["plan-long", "pass-open"]),
         (Reply("Q: P\nA: 2", "length", 1, 1), ["answer-cut"]),
         (Reply("", "error", 0, 0, error="gone"), ["model-error"]),
     ],
 )
 def test_one_pass_marks_what_goes_wrong(text, issues):
-    assert kinds(LeastToMost(one_pass=True).solve("P", Recorder(lambda _: text))) == issues
+    trace = LeastToMost(one_pass=True).solve("P", Recorder(lambda _: text))
+    assert kinds(trace) == issues and len(trace.steps) <= 20
+    answered = "Q: P\nA: 2" in str(getattr(text, "text", text)) and "plan-long" not in issues
+    assert trace.answer == ("2" if answered else "")
 
 
 @given(data=st.data(), one_pass=st.booleans(), top_down=st.booleans(), names=st.booleans())
@@ -158,7 +191,7 @@ def test_no_text_of_a_model_breaks_it(data, one_pass, top_down, names):
         one_pass=one_pass, top_down=top_down, names_problem=names, max_subproblems=3
     )
     trace = strategy.solve("P", model)
-    assert len(trace.steps) <= 3 or one_pass
+    assert len(trace.steps) <= 3
     assert Trace.from_json(trace.to_json()) == trace
     for view in (str(trace), trace.to_mermaid(), trace._repr_html_()):
         assert view

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from llmbook import models
-from llmbook.generation import GenerationConfig
+from llmbook.generation import Completion, GenerationConfig
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.models import LanguageModel, OwnModel, ScriptedModel
+from llmbook.models._request import after_thought, cut
 from llmbook.pretrained import Pretrained, save
 from llmbook.tokenizer import Tokenizer
 
@@ -54,6 +55,38 @@ def test_a_draw_depends_on_the_prompt_and_its_seed_alone():
     )
     assert [reply.text for reply in batch[1:]] == [reply.text for reply in alone]
     assert alone[0].text != alone[1].text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "stopped"),
+    [
+        ("14\n\nQ: next", "14", True),
+        ("14", "14", False),
+        ("<think>\nHm.\n\nWell.\n</think>\n\n14\n\nQ: next", "14", True),
+        ("Hm.\n\nWell.</think>14", "14", False),  # the template had begun the thought
+        ("<think>\nHm.\n\nWell.", "", False),  # and was cut off in it
+    ],
+)
+def test_a_stop_string_does_not_end_a_thought(text, shown, stopped):
+    whole, was = cut(text, ("\n\n", "\nQ:"))
+    assert (after_thought(whole).strip(), was) == (shown, stopped)
+
+
+def test_a_chat_may_think_in_paragraphs():
+    model = tiny(chat=False)
+    model.chat = True
+    model._ids = lambda prompt: [1, 2, 3]
+    seen = []
+
+    def generate(rows, config):
+        seen.append(config.stop)
+        text = "<think>a\n\nb</think>\n\n7\n\nmore"
+        return [Completion(text, [1], "end", 3, 0, None) for _ in rows]
+
+    model.generator.generate = generate
+    [reply] = model.complete(["?"], stop=["\n\n"])
+    assert seen == [()] and reply.finish_reason == "stop"
+    assert after_thought(reply.text) == "\n\n7"
 
 
 def test_what_has_been_read_is_not_read_again():
@@ -108,6 +141,8 @@ def test_models_are_loaded_by_name(tmp_path):
     assert models.load("bookmodel").name == "bookmodel"
     endpoint = models.load("http://127.0.0.1:9/v1#some/model")
     assert (endpoint.name, endpoint.base_url) == ("some/model", "http://127.0.0.1:9/v1")
+    for chat, expected in ((None, True), (True, True), (False, False)):
+        assert models.load("http://127.0.0.1:9/v1#some/model", chat=chat).chat is expected
 
 
 def test_what_is_missing_is_explained_with_the_command_that_gets_it(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Templates, readers and the strategies that need no plan."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +96,13 @@ def test_readers_find_what_is_there():
     assert read_after()("The answer isn't known") is None
     assert read_quoted('solve "a b" and “c\nd”') == ["a b", "c d"]
     assert read_list("- a\n2) b ；c;;") == ["a", "b", "c"]
+    assert read_list("1、小明几岁？\n2.How old?\n3)And\n4．好") == [
+        "小明几岁？",
+        "How old?",
+        "And",
+        "好",
+    ]
+    assert read_list("2.5 more\n-5 less\n12") == ["2.5 more", "-5 less", "12"]
 
 
 def test_few_shot_shows_its_exemplars_and_zero_shot_none():
@@ -127,6 +136,8 @@ def test_a_trigger_asks_twice():
         "Q: 4 + 5\nA: Think. Well, add.\nTherefore, the answer is",
     ]
     assert trace.answer == "9"
+    shouted = ChainOfThought(trigger="Think.", parse_answer=lambda text: text.strip(" .") + "!")
+    assert shouted.solve("4 + 5", model).answer == "9!"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +182,20 @@ def test_self_consistency_takes_the_most_frequent_answer():
     assert trace.num_calls == 6
 
 
+def test_each_step_of_a_sample_draws_anew():
+    model = Recorder(lambda prompt: "x")
+    thought = ChainOfThought(trigger="Let's think.")
+    SelfConsistency(strategy=thought, samples=3).solve_all(["a", "b"], model)
+    seeds = [seed for _, options in model.calls for seed in options["seed"]]
+    assert len(seeds) == len({*seeds}) == 12
+
+
+def test_what_a_model_raises_does_not_pass_for_an_end():
+    answers = iter(["1"])
+    with pytest.raises(StopIteration):
+        ZeroShot().solve_all(["a", "b"], Recorder(lambda prompt: next(answers)))
+
+
 def test_votes_that_decide_nothing_are_marked():
     answers = iter(["The answer is b", "The answer is a", "?", "?"])
     model = Recorder(lambda prompt: next(answers))
@@ -188,6 +213,8 @@ def test_votes_that_decide_nothing_are_marked():
         (lambda: ChainOfThought(exemplars=[Exemplar("a", "b")]), "must have rationale"),
         (lambda: SelfConsistency(strategy=ZeroShot(), samples=0), "samples must be at least 1"),
         (lambda: SelfConsistency(strategy=ZeroShot(), temperature=0), "temperature must be"),
+        (lambda: SelfConsistency(strategy=ZeroShot(), temperature=math.nan), "temperature must be"),
+        (lambda: PromptTemplate(stop=["\n"]), "stop must be a tuple of strings"),
         (lambda: ZeroShot().solve_all("abc", Recorder(str)), "problems must be several"),
         (lambda: ZeroShot().solve_all(["a", " "], Recorder(str)), r"problems\[1\] must have a"),
         (lambda: read_after(" "), "marker must hold words"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbook.tasks import benchmarks
-from llmbook.tasks.benchmarks import PassageProblem, grade_passage, parse_text
+from llmbook.tasks.benchmarks import grade_passage, parse_text
 from llmbook.tasks.problem import Problem
 
 PENS = {
@@ -118,7 +118,7 @@ def test_files_without_problems_are_refused(tmp_path):
 def test_drop_is_read(drop_file):
     came, percent = benchmarks.read_drop(drop_file)
     passage = DROP["history_1"]["passage"].strip()
-    assert came == PassageProblem("How many came?", "42", context=passage, others=("43",))
+    assert came == Problem("How many came?", "42", context=passage, others=("43",))
     assert (percent.question, percent.answer, percent.others) == ("How many percent?", "16.7", ())
 
 
@@ -212,7 +212,7 @@ def test_words_are_found_in_a_models_text(completion, answer):
 @given(st.text(), st.text())
 def test_any_answer_is_graded_without_a_crash(right, answer):
     parsed = parse_text(answer)
-    assert grade_passage(PassageProblem("?", right, others=(answer,)), parsed) in (True, False)
+    assert grade_passage(Problem("?", right, others=(answer,)), parsed) in (True, False)
 
 
 def test_contexts_of_exemplars_end_as_those_that_are_read_do():

@@ -31,8 +31,21 @@ def test_no_exemplar_and_none_of_its_steps_is_asked():
         assert (known > 0) == (size < 4)
         problems = calendar.problems(19 - known, size=size)
         assert not shown & {problem.question for problem in problems}
-        with pytest.raises(ValueError, match=f"count must be 1 to {19 - known}, .* got 20"):
+        message = f"count must be 1 to {19 - known}, as many questions of size {size} no exemplar "
+        with pytest.raises(ValueError, match=f"{message}shows, got 20"):
             calendar.problems(20, size=size)
+
+
+def test_there_are_as_many_questions_as_the_docstring_says():
+    said = "Of a size from 4 up there are 19, one for each day and month; of sizes 1, 2 and 3, "
+    said += "of which exemplars show some, there are 11, 12 and 15."
+    assert said in " ".join(calendar.problems.__doc__.split())
+    for size, most in enumerate((11, 12, 15, 19, 19), start=1):
+        assert len(calendar.problems(most, size=size)) == most
+        with pytest.raises(ValueError, match=f"count must be 1 to {most}, as many"):
+            calendar.problems(most + 1, size=size)
+    with pytest.raises(ValueError, match="count must be 1 to 88, as many questions no exemplar"):
+        calendar.problems(89)
 
 
 @pytest.mark.parametrize(

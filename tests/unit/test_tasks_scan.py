@@ -229,6 +229,13 @@ def test_problems_come_from_the_test_or_have_their_size():
         scan.problems(129, size=48)
 
 
+def test_blanks_between_words_may_be_more_than_one():
+    command = " jump around  left\tand walk "
+    assert scan.pose(command) == scan.pose("jump around left and walk")
+    with pytest.raises(ValueError, match=r"command must be one of SCAN's"):
+        scan.pose("jump  up")
+
+
 def test_exemplars_cover_the_grammar_and_stay_out_of_the_test():
     shown = [exemplar.question for exemplar in scan.EXEMPLARS]
     grammar = {word for command in COMMANDS for word in command.split()}
