@@ -10,7 +10,8 @@ repeats ("no lookup"), which theirs does not do by default either. Four tasks:
 - eight questions in the chat format, each answered until the model ends: answers are of unequal
   length;
 - a chain of twelve sub-problems after the same examples, each put after the answers before it, as
-  least-to-most prompting does. Ours remembers what it has read; theirs reads it anew.
+  least-to-most prompting does. Ours remembers what it has read; theirs reads it anew, and so does
+  ours in a third form ("rereading").
 
     python benchmarks/decoding.py --runs 5
 """
@@ -111,12 +112,17 @@ def chain(
         config = GenerationConfig(limit, end_ids=loaded.end_ids, lookup=lookup)
         return through(lambda ids: writer.generate([ids], config)[0].tokens)
 
+    def reread(ids: list[int]) -> list[int]:  # a writer that remembers nothing
+        config = GenerationConfig(limit, end_ids=loaded.end_ids)
+        return TextGenerator(loaded.model, loaded.tokenizer).generate([ids], config)[0].tokens
+
     def afresh(ids: list[int]) -> list[int]:
         return let_them_write(theirs, [ids], limit, loaded.end_ids[0])[0]
 
     return {
         "llmbook": lambda: ours(15),
         "no lookup": lambda: ours(0),
+        "rereading": lambda: through(reread),
         "transformers": lambda: through(afresh),
     }
 

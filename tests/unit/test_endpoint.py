@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
         status, headers, message = 200, {}, ""
         if isinstance(fault, tuple):
             status, headers, message = fault
-        text = f" {int(prompt.split()[1]) + 1}" if prompt.startswith("Q: ") else prompt.upper()
+        text = f" {int(prompt.split()[1]) + 1}" if prompt.startswith("Q: ") else prompt.swapcase()
         plain = self.path.endswith("v1/completions")
         choice = {"text": text} if plain else {"message": {"content": text}}
         choice["finish_reason"] = "content_filter" if fault == "withheld" else "stop"
@@ -240,7 +240,7 @@ def test_a_request_is_wrong_if_those_not_too_long_are_all_refused():
     with serving(lambda prompt, attempt: too_long if prompt == "long" else wrong) as server:
         model = EndpointModel("m", server.url)
         assert [reply.finish_reason for reply in model.complete(["long"])] == ["error"]
-        with pytest.raises(ValueError, match="request must be .*temperature is not for you"):
+        with pytest.raises(ValueError, match=r"request must be .*temperature is not for you"):
             model.complete(["long", "a", "b"])
 
 
@@ -271,11 +271,12 @@ def test_a_server_is_not_told_to_stop_a_chat_at_blank_lines():
     assert [body["stop"] for body in server.requests] == [["\nQ:"], ["\n\n", "\nQ:"]]
 
 
-@pytest.mark.parametrize("thought", ["", "<think>\nHM.\n\nWELL.\n</think>"])
+@pytest.mark.parametrize("thought", ["", "<think>\nHm.\n\nWell.\n</think>"])
 def test_the_blank_line_before_a_chats_answer_does_not_end_it(thought):
     with serving() as server:
         model = EndpointModel("m", server.url)
-        [reply] = model.complete([f"{thought}\n\n14\n\nQ: next"], stop=["\n\n"])
+        prompt = f"{thought}\n\n14\n\nQ: next".swapcase()
+        [reply] = model.complete([prompt], stop=["\n\n"])
     assert (reply.text, reply.finish_reason) == (f"{thought}\n\n14", "stop")
 
 
