@@ -182,7 +182,7 @@ def miniature(tmp_path_factory):
     out = tmp_path_factory.mktemp("experiment")
     recipes = [
         replace(Recipe("chains", form), steps=30, tokens_per_step=200) for form in FORMATS
-    ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400, learning_rate=2e-3)]
+    ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400, learning_rate=4e-3)]
     sizes = Sizes(short=20, choice=5, long=30, chains=4)
     run(recipes, out, sizes=sizes)
     return recipes, out, sizes
@@ -354,19 +354,13 @@ def test_the_plan_has_three_seeds_of_each_format_and_names_of_their_own():
             assert {f"{task}-{form}-{seed}" for seed in range(3)} <= {*names}
 
 
-def test_the_search_tries_the_same_with_every_rival_of_least_to_most():
+def test_the_search_differs_from_the_plan_in_the_learning_rate_alone():
     planned = {(recipe.task, recipe.format): recipe for recipe in plan([0])[:6]}
-    tried = {}
     for recipe in search(seed=7):
-        assert recipe.seed == 7 and name_of(recipe).endswith(f"-rate-{recipe.learning_rate:g}-7")
         best = planned[recipe.task, recipe.format]
-        factors = tried.setdefault((recipe.task, recipe.format), [])
-        factors.append(recipe.learning_rate / best.learning_rate)
+        assert recipe.learning_rate != best.learning_rate and recipe.format != "least-to-most"
         assert replace(best, learning_rate=recipe.learning_rate, seed=7) == recipe
-    assert tried == {
-        (task, form): [0.5, 2.0]
-        for task in ("scan", "chains") for form in ("direct", "chain-of-thought")
-    }  # fmt: skip
+        assert name_of(recipe).endswith(f"-rate-{recipe.learning_rate:g}-7")
 
 
 def test_the_same_recipe_gives_the_same_batches():
