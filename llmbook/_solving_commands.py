@@ -1,4 +1,4 @@
-"""The commands `solve`, `evaluate` and `compare`, as [`llmbook.cli`][llmbook.cli] has them.
+"""The commands `solve`, `evaluate` and `compare`, of `llmbook.cli`.
 
 What they do is in `llmbook._solving`, which loads torch, and so is imported where it is used.
 """
