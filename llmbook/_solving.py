@@ -5,23 +5,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmbook._transcript import parse
 from llmbook.evaluation import (
     Grade,
     cost,
     evaluate,
     mcnemar,
-    parse_transcript,
     plan_score,
     score,
     scores_by_size,
     step_score,
 )
-from llmbook.experiment import chains_strategies, scan_strategies
-from llmbook.experiment.ship import SHIPPED
 from llmbook.models import LanguageModel, load
 from llmbook.prompting import Strategy, Trace, count_issues, strategy_for
 from llmbook.tasks import chains, scan, task
 from llmbook.tasks.problem import Problem
+
+_TINY = ("scan-tiny", "chains-tiny")  # how the names of the book's own models begin
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def asking(
     Raises:
         ValueError: If there is no such model, strategy or task, or they do not go together.
     """
-    if model in SHIPPED:
+    if model.startswith(_TINY) and model in _shipped():
         if chat is not None or max_new_tokens is not None:
             name = "max_new_tokens" if chat is None else "chat"
             raise ValueError(f"{name} must not be given: {model} is asked as it was trained to be")
@@ -76,11 +76,7 @@ def _asking_shipped(model: str, strategy: str | None, task_name: str | None) -> 
 
     ``scan-tiny`` stands for all models of its task, and the strategy picks one of them.
     """
-    made = {"scan": scan_strategies(), "chains": chains_strategies()}
-    shipped: dict[str, tuple[str, Strategy]] = {}
-    for name, folder in SHIPPED.items():
-        of, _, form = folder.rpartition("-")[0].partition("-")
-        shipped[name] = of, made[of][form]
+    shipped = _shipped()
     family, own = shipped[model]
     if task_name not in (None, family):
         raise ValueError(f"task must be {family} for the model {model}, got {task_name}")
@@ -93,6 +89,20 @@ def _asking_shipped(model: str, strategy: str | None, task_name: str | None) -> 
         raise ValueError(f"strategy must be {' or '.join(offered)} for {model}, got {strategy}")
     name = offered[strategy or own.name]
     return Asking(load(name), shipped[name][1], grade_of(family), family)
+
+
+def _shipped() -> dict[str, tuple[str, Strategy]]:
+    """The models that come with the book: the task and the strategy that each has learned."""
+    # Loads torch, for which a server's model or a comparison of files need not wait.
+    from llmbook.experiment import chains_strategies, scan_strategies
+    from llmbook.experiment.ship import SHIPPED
+
+    made = {"scan": scan_strategies(), "chains": chains_strategies()}
+    shipped = {}
+    for name, folder in SHIPPED.items():
+        task_name, _, form = folder.rpartition("-")[0].partition("-")
+        shipped[name] = task_name, made[task_name][form]
+    return shipped
 
 
 def grade_of(task_name: str) -> Grade:
@@ -164,9 +174,9 @@ def compare(
     first: Path, second: Path, task_name: str | None, write: Callable[[str], object]
 ) -> None:
     """Set two transcripts side by side."""
-    read = {path: parse_transcript(path, path.read_bytes()) for path in (first, second)}
-    for path, (named, _) in read.items():
-        if named:
+    read = {path: parse(path, path.read_bytes()) for path in (first, second)}
+    for path, (header, _) in read.items():
+        if named := header.task:
             if task_name not in (None, named):
                 raise ValueError(f"task must be {named} for {path}, got {task_name}")
             task_name = named

@@ -1,6 +1,7 @@
 """The commands `solve`, `evaluate` and `compare`, of `llmbook.cli`.
 
-What they do is in `llmbook._solving`, which loads torch, and so is imported where it is used.
+What they do is in `llmbook._solving`, which takes its time to load and so is imported where it is
+used.
 """
 
 from pathlib import Path

@@ -172,12 +172,6 @@ def read_transcript(path: Path) -> list[Trace]:
     return parse(path, path.read_bytes())[1]
 
 
-def parse_transcript(path: Path, data: bytes) -> tuple[str, list[Trace]]:
-    """The task that a transcript names, or nothing, and its traces, from what the file holds."""
-    header, traces = parse(path, data)
-    return header.task, traces
-
-
 def score(traces: Iterable[Trace], grade: Grade) -> Score:
     """How many problems were solved.
 

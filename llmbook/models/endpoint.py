@@ -133,50 +133,16 @@ class EndpointModel:
         stop: Sequence[str] = (),
         seed: int | Sequence[int] = 0,
         logprobs: bool = False,
+        on_reply: Callable[[int, Reply], object] = lambda number, reply: None,
     ) -> list[Reply]:
         """Go on with every prompt: see [`LanguageModel`][llmbook.models.protocol.LanguageModel].
+
+        Beside what is told there, ``on_reply`` is called with the number of a prompt, from 0, and
+        its reply, as soon as that is there.
 
         Raises:
             ValueError: If an argument is out of range, or the server refuses what cannot get
                 better: key, model, address, or a field of the request.
-        """
-        return self.complete_each(
-            prompts,
-            lambda number, reply: None,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            stop=stop,
-            seed=seed,
-            logprobs=logprobs,
-        )
-
-    def complete_each(
-        self,
-        prompts: Sequence[str],
-        on_reply: Callable[[int, Reply], object],
-        *,
-        max_new_tokens: int = 256,
-        temperature: float = 0.0,
-        stop: Sequence[str] = (),
-        seed: int | Sequence[int] = 0,
-        logprobs: bool = False,
-    ) -> list[Reply]:
-        """Like `complete`, and tell each reply as soon as it is there.
-
-        Args:
-            prompts: The prompts.
-            on_reply: Called with the number of a prompt, from 0, and its reply.
-            max_new_tokens: As in `complete`, like what follows.
-            temperature: See there.
-            stop: See there.
-            seed: See there.
-            logprobs: See there.
-
-        Returns:
-            All replies, in the order of the prompts.
-
-        Raises:
-            ValueError: As `complete` does.
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
         # A chat ends its turn by itself, and a blank line may stand in the middle of a thought.
@@ -201,6 +167,12 @@ class EndpointModel:
             request |= self.options
             requests.append({key: value for key, value in request.items() if value is not None})
         return _run(self._ask_all(requests, stop, on_reply))
+
+    def complete_each(
+        self, prompts: Sequence[str], on_reply: Callable[[int, Reply], object], **options: Any
+    ) -> list[Reply]:
+        """`complete` with ``on_reply``: by this name a model is known to tell each reply."""
+        return self.complete(prompts, on_reply=on_reply, **options)
 
     async def _ask_all(
         self,

@@ -27,6 +27,7 @@ def tiny(**options) -> OwnModel:
 def test_importing_models_and_prompting_loads_nothing_heavy():
     code = (
         "import sys, llmbook.models, llmbook.prompting, llmbook.evaluation, llmbook.tasks.task\n"
+        "import llmbook._solving\n"
         "assert not {'torch', 'transformers', 'openai'} & sys.modules.keys(), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
