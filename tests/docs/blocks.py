@@ -15,6 +15,7 @@ from pathlib import Path
 
 OPEN = re.compile(r"^(?P<indent>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ ]*(?P<info>[^`]*)$")
 OUTPUT_INFO = "{.text .output}"
+OUTPUT = re.compile(r"\{\.text \.output(?: tol=\"(?P<tolerance>[^\"]*)\")?\}")
 LANGUAGES = {
     "python", "text", "bash", "console", "powershell", "toml", "yaml", "markdown", "bibtex",
     "mermaid",
@@ -46,7 +47,13 @@ class Fence:
     @property
     def is_output(self) -> bool:
         """Whether this block shows what another prints."""
-        return self.info.strip() == OUTPUT_INFO
+        return OUTPUT.fullmatch(self.info.strip()) is not None
+
+    @property
+    def tolerance(self) -> str | None:
+        """By how much the numbers of an output may differ, such as ``"2%"``; none: not at all."""
+        match = OUTPUT.fullmatch(self.info.strip())
+        return match["tolerance"] if match else None
 
 
 @dataclass

@@ -12,12 +12,15 @@ import time
 import traceback
 import types
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-TIMEOUT = 300  # seconds: a guard against a block that hangs, not a measure of speed
+from tests.docs.shaken import Shaken
+
+TIMEOUT = 600  # seconds: a guard against a block that hangs, not a measure of speed
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -43,13 +46,14 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def run(source: str, filename: str, timeout: float = TIMEOUT) -> Result:
+def run(source: str, filename: str, timeout: float = TIMEOUT, *, shake: int = 0) -> Result:
     """Run ``source`` in a process and a folder of its own.
 
     Args:
         source: The code; blank lines in front of it make line numbers those of the page.
         filename: What a traceback names.
         timeout: Seconds after which the process is ended.
+        shake: Seed of the shaken machine to run it on; 0: this machine as it is.
 
     Returns:
         What it printed, the error if it failed, and the figures it left behind.
@@ -60,7 +64,7 @@ def run(source: str, filename: str, timeout: float = TIMEOUT) -> Result:
         folder, streams = Path(parent, "empty"), Path(parent, "streams")
         folder.mkdir()
         streams.mkdir()
-        arguments = (source, filename, str(folder), str(streams), sender)
+        arguments = (source, filename, str(folder), str(streams), shake, sender)
         process = context.Process(target=_work, args=arguments)
         process.start()
         sender.close()
@@ -85,7 +89,9 @@ def run(source: str, filename: str, timeout: float = TIMEOUT) -> Result:
     return result
 
 
-def _work(source: str, filename: str, folder: str, streams: str, sender: Connection) -> None:
+def _work(
+    source: str, filename: str, folder: str, streams: str, shake: int, sender: Connection
+) -> None:
     os.chdir(folder)
     os.environ.update(MPLBACKEND="Agg", HF_HUB_OFFLINE="1")
     _scramble()
@@ -100,7 +106,8 @@ def _work(source: str, filename: str, folder: str, streams: str, sender: Connect
     linecache.cache[filename] = (len(source), None, lines, filename)
     error = ""
     try:
-        exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+        with Shaken(shake) if shake else nullcontext():
+            exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
     except BaseException as exception:  # SystemExit and KeyboardInterrupt are failures too
         own = exception.with_traceback(exception.__traceback__ and exception.__traceback__.tb_next)
         error = "".join(traceback.format_exception(own))

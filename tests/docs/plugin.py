@@ -7,7 +7,6 @@ fences, output, figures, a fresh process, docstrings at any depth) is done here.
 from __future__ import annotations
 
 import difflib
-import doctest
 import os
 import re
 import warnings
@@ -21,13 +20,12 @@ from pytest_markdown_docs import plugin as markdown_docs
 from pytest_markdown_docs._runners import DefaultRunner, register_runner
 from pytest_markdown_docs.definitions import FenceTestDefinition
 
-from tests.docs import fresh, svg
+from tests.docs import compare, fresh, svg
 from tests.docs.blocks import OUTPUT_INFO, Fence, Parser, docstrings, fences
 
 RAN: Counter[str] = Counter()  # path from the root -> blocks that ran and passed
 FIGURES: dict[tuple[str, str], str] = {}  # (language, file name) -> page that makes it
 AUDIT: dict[str, str] = {}  # language -> what the counting audit found
-EXACTLY = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1 | doctest.DONT_ACCEPT_BLANKLINE
 _config: pytest.Config | None = None
 # Each block waits for a process of its own, so as many run at a time as there are cores.
 _pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
@@ -47,6 +45,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--update-outputs",
         action="store_true",
         help="write outputs and figures into the pages instead of comparing them",
+    )
+    parser.addoption(
+        "--shake",
+        type=int,
+        default=0,
+        metavar="SEED",
+        help="run the blocks on a machine that rounds in another way (see tests/docs/shaken.py)",
+    )
+    parser.addoption(
+        "--sample",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run only every Nth block",
     )
 
 
@@ -74,7 +86,7 @@ class Runner(DefaultRunner):
         text = path.read_text(encoding="utf-8")
         fence = _locate(text, test)
         ahead = _results.pop(id(test), None)
-        result = ahead.result() if ahead else fresh.run(test.source, str(path))
+        result = ahead.result() if ahead else _run(test)
         where = f"{path.relative_to(_config.rootpath).as_posix()}:{fence.start + 1}"
         if result.error:
             raise BlockError(f"{where}: the block failed\n{result.error}{result.stderr}")
@@ -98,6 +110,11 @@ class Runner(DefaultRunner):
         return str(excinfo.getrepr(style="short"))
 
 
+def _run(test: FenceTestDefinition) -> fresh.Result:
+    assert _config is not None
+    return fresh.run(test.source, str(test.source_path), shake=_config.getoption("shake"))
+
+
 def _locate(text: str, test: FenceTestDefinition) -> Fence:
     """The fence of a test, told by its line: lines may shift while outputs are written."""
     blocks = [f for f in fences(text) if f.is_python]
@@ -112,17 +129,11 @@ def _locate(text: str, test: FenceTestDefinition) -> Fence:
     return min(same, key=lambda f: abs(f.start + 1 - test.start_line))
 
 
-def _visible(text: str) -> list[str]:
-    """The lines of an output, without the blanks at their ends that no reader sees."""
-    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n").splitlines()
-
-
 def _agree(fence: Fence, printed: str) -> bool:
     """Whether a block prints what stands under it, and nothing where nothing does."""
-    if fence.output is None or not _visible(printed):
-        return fence.output is None and not _visible(printed)
-    expected, got = ("\n".join(_visible(s)) + "\n" for s in (fence.output.content, printed))
-    return doctest.OutputChecker().check_output(expected, got, EXACTLY)
+    if fence.output is None or not compare.visible(printed):
+        return fence.output is None and not compare.visible(printed)
+    return compare.agree(fence.output.content, printed, fence.output.tolerance)
 
 
 def _compare_output(where: str, fence: Fence, printed: str) -> None:
@@ -130,7 +141,7 @@ def _compare_output(where: str, fence: Fence, printed: str) -> None:
         return
     expected = fence.output.content if fence.output else ""
     lines = [*difflib.unified_diff(
-        _visible(expected), _visible(printed), "the page", "the block", lineterm=""
+        compare.visible(expected), compare.visible(printed), "the page", "the block", lineterm=""
     )]  # fmt: skip
     none = "(the block prints nothing; no output belongs under it)"
     raise BlockError(f"{where}: the output differs from the page\n" + ("\n".join(lines) or none))
@@ -140,10 +151,11 @@ def _write_output(path: Path, text: str, fence: Fence, printed: str) -> None:
     if _agree(fence, printed):
         return
     lines = text.split("\n")
-    shown = _visible(printed)
+    shown = compare.visible(printed)
     longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
     ticks = "`" * max(3, longest + 1)
-    block = ["", f"{ticks} {OUTPUT_INFO}", *shown, ticks] if shown else []
+    info = fence.output.info if fence.output else OUTPUT_INFO
+    block = ["", f"{ticks} {info}", *shown, ticks] if shown else []
     new = [fence.indent + line if line else fence.indent.rstrip() for line in block]
     end = fence.output.end if fence.output else fence.end
     _write(path, "\n".join([*lines[: fence.end], *new, *lines[end:]]))
@@ -202,8 +214,10 @@ class Docstrings(pytest.File):
 markdown_docs.MarkdownDocstringCodeModule = Docstrings
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Audit last: it compares what ran with what the site shows."""
+    if (step := config.getoption("sample")) > 1:
+        items[:] = items[config.getoption("shake") % step :: step]
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
@@ -213,7 +227,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for item in session.items:
             if isinstance(item, markdown_docs.MarkdownInlinePythonItem):
                 test = item.test_definition
-                _results[id(test)] = _pool.submit(fresh.run, test.source, str(test.source_path))
+                _results[id(test)] = _pool.submit(_run, test)
 
 
 def pytest_sessionfinish() -> None:
