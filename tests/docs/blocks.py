@@ -15,7 +15,7 @@ from pathlib import Path
 
 OPEN = re.compile(r"^(?P<indent>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ ]*(?P<info>[^`]*)$")
 OUTPUT_INFO = "{.text .output}"
-OUTPUT = re.compile(r"\{\.text \.output(?: tol=\"(?P<tolerance>[^\"]*)\")?\}")
+OUTPUT = re.compile(r"\{\.text \.output(?: data-tol=\"(?P<tolerance>[^\"]*)\")?\}")
 LANGUAGES = {
     "python", "text", "bash", "console", "powershell", "toml", "yaml", "markdown", "bibtex",
     "mermaid",

@@ -1,6 +1,6 @@
 """Compares what a block prints with what its page says it prints.
 
-Exactly, with doctest's ``...`` for what truly varies; or, where a page says ``tol="2%"`` of an
+Exactly, with doctest's ``...`` for what truly varies; or, where a page says ``data-tol="2%"`` of an
 output, number by number within that tolerance, and everything else exactly.
 """
 
@@ -39,16 +39,16 @@ def agree(expected: str, printed: str, tolerance: str | None = None) -> bool:
         return doctest.OutputChecker().check_output(expected, printed, EXACTLY)
     match = TOLERANCE.fullmatch(tolerance)
     if not match or not float(match[1]):
-        raise ValueError(f'tol must be such as "2%" or "0.5", got {tolerance!r}')
+        raise ValueError(f'data-tol must be such as "2%" or "0.5", got {tolerance!r}')
     if _words(expected) != _words(printed):
         return False
     numbers = zip(NUMBER.findall(expected), NUMBER.findall(printed), strict=True)
     return all(_near(one, other, float(match[1]), bool(match[2])) for one, other in numbers)
 
 
-def _words(text: str) -> list[list[str]]:
-    """The words of each line, with a mark for each number: a table may be as wide as it likes."""
-    return [NUMBER.sub("#", line).split() for line in text.splitlines()]
+def _words(text: str) -> list[str]:
+    """Each line with a mark for each number and no blanks around it: columns may grow."""
+    return [re.sub(r"\s*#\s*", "#", NUMBER.sub("#", line)) for line in text.splitlines()]
 
 
 def _near(one: str, other: str, tolerance: float, percent: bool) -> bool:

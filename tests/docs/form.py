@@ -79,13 +79,6 @@ def _imports_llmbook(code: str) -> bool:
     return any(name.split(".")[0] == "llmbook" for name in names)
 
 
-def names_used(text: str) -> set[str]:
-    """Every name that the blocks of a page use."""
-    nodes = [node for fence in fences(text) if fence.is_python for node in _tree(fence.content)]
-    plain = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return plain | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-
-
 def figures(text: str) -> tuple[set[str], set[str]]:
     """Names of the figures that a page shows, and of those that its blocks save."""
     saved = {

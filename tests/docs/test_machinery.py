@@ -25,11 +25,14 @@ print(int(causal_mask(3).sum()))
 """
 
 
-def page(code: str = GOOD, output: str = "6\n", before: str = "", indent: str = "") -> str:
+def page(
+    code: str = GOOD, output: str = "6\n", before: str = "", indent: str = "", tolerance: str = ""
+) -> str:
     """A page with one block and its output, which may stand inside something."""
     lines = f"```python\n{code}```\n"
     if output:
-        lines += f"\n``` {{.text .output}}\n{output}```\n"
+        more = f' data-tol="{tolerance}"' if tolerance else ""
+        lines += f"\n``` {{.text .output{more}}}\n{output}```\n"
     return before + "".join(
         indent + line if line.strip() else line for line in lines.splitlines(True)
     )
@@ -63,6 +66,19 @@ PAGES = {
     "good-from-a-child": (
         page("import llmbook, os\nos.system('echo child')\n", "child\n"),
         None,
+    ),
+    "good-within-tolerance": (page(GOOD, "6\n", tolerance="2%"), None),
+    "good-nearly": (
+        page("import llmbook\nprint('loss 1.25')\n", "loss 1.23\n", tolerance="2%"),
+        None,
+    ),
+    "beyond-tolerance": (
+        page("import llmbook\nprint('loss 1.25')\n", "loss 1.10\n", tolerance="2%"),
+        "+loss 1.25",
+    ),
+    "tolerance-is-for-numbers": (
+        page("import llmbook\nprint('loss 1.25')\n", "Loss 1.25\n", tolerance="2%"),
+        "+loss 1.25",
     ),
     "broken-in-admonition": (
         page(GOOD + "missing\n", before='!!! note "N"\n\n', indent="    "),
