@@ -32,6 +32,7 @@ class Result:
     stderr: str = ""  # warnings, mostly
     error: str = ""  # the traceback, empty if there was none
     figures: dict[str, str] = field(default_factory=dict)  # name of the file -> SVG
+    left: list[str] = field(default_factory=list)  # what else it left in its folder
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -47,7 +48,9 @@ def _context() -> multiprocessing.context.BaseContext:
 
 
 def run(source: str, filename: str, timeout: float = TIMEOUT, *, shake: int = 0) -> Result:
-    """Run ``source`` in a process and a folder of its own.
+    """Run ``source`` in a process and a folder of its own; if it leaves more than figures, twice.
+
+    A reader runs a block again after a change, in the same folder.
 
     Args:
         source: The code; blank lines in front of it make line numbers those of the page.
@@ -56,36 +59,48 @@ def run(source: str, filename: str, timeout: float = TIMEOUT, *, shake: int = 0)
         shake: Seed of the shaken machine to run it on; 0: this machine as it is.
 
     Returns:
-        What it printed, the error if it failed, and the figures it left behind.
+        What it printed, the error if it failed, and what it left behind.
     """
+    with TemporaryDirectory() as parent:
+        result = _run(source, filename, timeout, shake, Path(parent))
+        if result.left and not result.error:
+            again = _run(source, filename, timeout, shake, Path(parent))
+            if again.error:
+                result.error = f"run a second time in the same folder:\n{again.error}"
+        return result
+
+
+def _run(source: str, filename: str, timeout: float, shake: int, parent: Path) -> Result:
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
-    with TemporaryDirectory() as parent:
-        folder, streams = Path(parent, "empty"), Path(parent, "streams")
-        folder.mkdir()
-        streams.mkdir()
-        arguments = (source, filename, str(folder), str(streams), shake, sender)
-        process = context.Process(target=_work, args=arguments)
-        process.start()
-        sender.close()
-        result, deadline = Result(), time.monotonic() + timeout
-        try:
-            if receiver.poll(timeout):
-                result.error = receiver.recv()
-        except EOFError:
-            process.join()
-            result.error = f"the process ended with exit code {process.exitcode}"
-        # A thread that it left running keeps a process alive after its last line.
-        process.join(max(1.0, deadline - time.monotonic()))
-        if process.is_alive():
-            process.kill()
-            process.join()
-            result.error = f"still running after {timeout} s"
-        for name in ("stdout", "stderr"):
-            if (path := streams / name).exists():
-                setattr(result, name, path.read_text(encoding="utf-8", errors="replace"))
-        for path in sorted(folder.glob("*.svg")):
+    folder, streams = parent / "empty", parent / "streams"
+    folder.mkdir(exist_ok=True)
+    streams.mkdir(exist_ok=True)
+    arguments = (source, filename, str(folder), str(streams), shake, sender)
+    process = context.Process(target=_work, args=arguments)
+    process.start()
+    sender.close()
+    result, deadline = Result(), time.monotonic() + timeout
+    try:
+        if receiver.poll(timeout):
+            result.error = receiver.recv()
+    except EOFError:
+        process.join()
+        result.error = f"the process ended with exit code {process.exitcode}"
+    # A thread that it left running keeps a process alive after its last line.
+    process.join(max(1.0, deadline - time.monotonic()))
+    if process.is_alive():
+        process.kill()
+        process.join()
+        result.error = f"still running after {timeout} s"
+    for name in ("stdout", "stderr"):
+        if (path := streams / name).exists():
+            setattr(result, name, path.read_text(encoding="utf-8", errors="replace"))
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".svg":
             result.figures[path.name] = path.read_text(encoding="utf-8")
+        else:
+            result.left.append(path.name)
     return result
 
 

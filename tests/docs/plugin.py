@@ -11,7 +11,9 @@ import os
 import re
 import warnings
 from collections import Counter
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from pytest_markdown_docs import plugin as markdown_docs
 from pytest_markdown_docs._runners import DefaultRunner, register_runner
 from pytest_markdown_docs.definitions import FenceTestDefinition
 
-from tests.docs import compare, fresh, svg
+from tests.docs import compare, fresh, parity, svg
 from tests.docs.blocks import OUTPUT_INFO, Fence, Parser, docstrings, fences
+from tests.docs.shaken import Shaken
 
 RAN: Counter[str] = Counter()  # path from the root -> blocks that ran and passed
 FIGURES: dict[tuple[str, str], str] = {}  # (language, file name) -> page that makes it
@@ -97,6 +100,7 @@ class Runner(DefaultRunner):
         else:
             _compare_output(where, fence, result.stdout)
         _check_figures(where, path, text, result.figures)
+        _check_left(where, text, result.left)
         RAN[path.relative_to(_config.rootpath).as_posix()] += 1
 
     def repr_failure(
@@ -183,6 +187,13 @@ def _check_figures(where: str, path: Path, text: str, figures: dict[str, str]) -
             raise BlockError(f"{where}: {shown} is not what the block draws: {message}")
 
 
+def _check_left(where: str, text: str, left: list[str]) -> None:
+    """A reader's folder holds nothing afterwards that the page does not speak of."""
+    prose = parity.without_code(text)
+    if silent := [name for name in left if name not in prose]:
+        raise BlockError(f"{where}: the block leaves {silent}, of which the page says nothing")
+
+
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -228,6 +239,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if isinstance(item, markdown_docs.MarkdownInlinePythonItem):
                 test = item.test_definition
                 _results[id(test)] = _pool.submit(_run, test)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Shake the other tests too: none may hang on how one processor rounds."""
+    shake = item.config.getoption("shake")
+    with Shaken(shake) if shake else nullcontext():
+        return (yield)
 
 
 def pytest_sessionfinish() -> None:

@@ -109,6 +109,19 @@ PAGES = {
         page('import llmbook, socket\nsocket.create_connection(("192.0.2.1", 80), 1)\n', ""),
         "may not",
     ),
+    "leaves-a-file": (
+        page("import llmbook, pathlib\npathlib.Path('stray.txt').write_text('x')\n", ""),
+        "leaves ['stray.txt']",
+    ),
+    "good-leaves-what-it-names": (
+        page("import llmbook, pathlib\npathlib.Path('told.txt').write_text('x')\n", "")
+        + "\nThe text is in `told.txt`.\n",
+        None,
+    ),
+    "runs-only-once": (
+        page("import llmbook, os\nos.mkdir('told')\n", "") + "\nThe folder `told` is there.\n",
+        "FileExistsError",
+    ),
     "exit": (page("import llmbook, os\nos._exit(3)\n", ""), "exit code 3"),
     "warns": (page("import llmbook, warnings\nwarnings.warn('look out')\n", ""), None),
     "stale-figure": (STALE, "is not what the block"),

@@ -104,7 +104,9 @@ def test_adamw_is_what_the_paper_writes():
 
 
 def test_the_fused_optimizer_is_torchs_plain_one():
-    one, two = new_gpt(torch.float32), new_gpt(torch.float32)
+    # In float64: Adam divides a gradient by its own size, so that where a gradient is nothing but
+    # rounding, as that of a bias before a softmax, float32 shows which kernel rounded it.
+    one, two = new_gpt(), new_gpt()
     optimizers = [
         torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-3, fused=fused, foreach=False)
         for model, fused in ((one, True), (two, False))
@@ -115,7 +117,7 @@ def test_the_fused_optimizer_is_torchs_plain_one():
             loss_of(model, tokens).backward()
             optimizer.step()
     for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
