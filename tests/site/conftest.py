@@ -37,8 +37,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def tabs(browser: Browser, site: Site) -> Iterator[dict[str, Tab]]:
-    """One tab a width, kept for the whole session."""
+    """One tab a width, and one that changes its width, kept for the whole session."""
     contexts = {width: new_context(browser, width, site.url) for width in WIDTHS}
+    contexts["turning"] = new_context(browser, "desktop", site.url)
     result = {width: Tab(context.new_page(), site.url) for width, context in contexts.items()}
     for tab in result.values():
         tab.watch()

@@ -138,18 +138,21 @@ LINKS = r"""() => ({
 })"""
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("path", page_paths(), ids=lambda path: path or "home")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_page(site: Site, tabs: dict[str, Tab], language: str, path: str, width: str) -> None:
-    tab = tabs[width]
+def test_page(site: Site, tabs: dict[str, Tab], language: str, path: str) -> None:
+    tab = tabs["turning"]
     tab.open(site.page_url(language, path))
     faults: list[str] = []
-    for name, scheme in SCHEMES.items():
-        tab.set_scheme(scheme)
-        checks = (FORMULAS, DRAWINGS, OVERFLOW) if name == "light" else (DRAWINGS,)
-        for check in checks:
-            faults += [f"{name}: {fault}" for fault in tab.page.evaluate(check)]
+    # Opened once, in the width of the page before, then turned to the other: each page is loaded in
+    # one width and drawn in both.
+    for width in sorted(WIDTHS, key=lambda width: WIDTHS[width] != tab.page.viewport_size):
+        tab.page.set_viewport_size(WIDTHS[width])  # type: ignore[arg-type]
+        for name, scheme in SCHEMES.items():
+            tab.set_scheme(scheme)
+            checks = (FORMULAS, DRAWINGS, OVERFLOW) if name == "light" else (DRAWINGS,)
+            for check in checks:
+                faults += [f"{width}, {name}: {fault}" for fault in tab.page.evaluate(check)]
 
     head = tab.page.evaluate(LINKS)
     if not re.fullmatch(HTML_LANG[language], head["lang"]):
@@ -216,6 +219,20 @@ def test_what_is_returned_is_described_in_one_row(site: Site) -> None:
             tables += rows > 0
             assert rows <= 1, f"{page}: a description of two lines became two rows"
     assert tables > 0, "no table of what is returned was found"
+
+
+def test_home_lists_every_page(site: Site) -> None:
+    for language in LANGUAGES:
+        links = re.findall(r'<a href="([^"#]+)"', site.html(language).split("<article")[1])
+        missing = {path for path in page_paths() if path} - set(links)
+        assert not missing, f"{language}: {sorted(missing)}"
+
+
+def test_a_tolerance_is_told_under_the_output(site: Site) -> None:
+    for language, words in (("zh", "可能<a[^>]*>相差"), ("en", "may <a[^>]*>differ by")):
+        html = site.html(language, "start/tested/")
+        note = rf'</pre></div><p class="tolerance">[^<]*{words} 10%</a>'
+        assert len(re.findall(note, html)) == html.count('data-tol="10%"') == 1
 
 
 def test_tooltips(site: Site) -> None:
