@@ -19,26 +19,20 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     """Put the list in place of its marker."""
     if MARKER not in markdown:
         return markdown
-    return markdown.replace(MARKER, contents(config.nav, Path(config.docs_dir), page.file.src_uri))
+    return markdown.replace(MARKER, contents(config, page.file.src_uri))
 
 
-def contents(nav: list[Any], docs: Path, home: str) -> str:
-    """The pages of a navigation, part by part, as Markdown.
-
-    Args:
-        nav: As in ``mkdocs.en.yml``: parts, and in them pages or parts again.
-        docs: The folder of the pages.
-        home: The page that the list stands on, which is left out.
-    """
+def contents(config: Any, home: str) -> str:
+    """The pages of the navigation, part by part, as Markdown, without the home page."""
     parts = []
-    for part in nav:
+    for part in config.nav:
         [(title, entries)] = part.items()
-        lines = [*_entries(entries, docs, home)]
+        lines = [*_entries(entries, config, home)]
         parts.append("\n".join([f"**{title}**", "", *lines, ""]))
     return "\n".join(parts)
 
 
-def _entries(entries: list[Any], docs: Path, home: str) -> Iterator[str]:
+def _entries(entries: list[Any], config: Any, home: str) -> Iterator[str]:
     for entry in entries:
         if entry == home:
             continue
@@ -46,10 +40,12 @@ def _entries(entries: list[Any], docs: Path, home: str) -> Iterator[str]:
             raise PluginError(f"nav: {entry} must have a title, as the list of pages shows it")
         [(title, target)] = entry.items()
         if isinstance(target, list):  # a part of a part: its names are enough
+            colon, comma = ("：", "、") if config.extra["lang"] == "zh" else (": ", ", ")
             links = (f"[{name}]({uri})" for each in target for name, uri in each.items())
-            yield f"- {title}: {', '.join(links)}"
+            yield f"- {title}{colon}{comma.join(links)}"
         else:
-            _, meta = get_data((docs / target).read_text(encoding="utf-8-sig"))
+            page = Path(config.docs_dir, target)
+            _, meta = get_data(page.read_text(encoding="utf-8-sig"))
             if not meta.get("description"):
                 raise PluginError(f"{target}: a description is needed, for the list of pages")
             yield f"- [{title}]({target}){{ .page-title }}<br>{meta['description']}"
