@@ -1,8 +1,10 @@
 """The strategies for a task: its exemplars, in the form that each strategy shows them."""
 
+from functools import partial
 from typing import Literal, get_args
 
 from llmbook.prompting.least_to_most import LeastToMost
+from llmbook.prompting.readers import read_list
 from llmbook.prompting.strategies import (
     ChainOfThought,
     FewShot,
@@ -52,7 +54,7 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
             ),
             plan_exemplars=shown,
             solve_exemplars=shown,
-            parse_plan=lambda text: text.split(task.separator.strip()),
+            parse_plan=partial(read_list, separator=task.separator.strip()),
             parse_answer=parse,
             raw_history=True,  # the exemplars' steps are sentences, or bare where the task's are
             max_new_tokens=limit,

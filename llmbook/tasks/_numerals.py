@@ -7,6 +7,7 @@ And some digits and numerals are no number of things: 3/4, 12:30, 第三, 一共
 
 import math
 import re
+from collections.abc import Callable
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, localcontext
 from typing import NamedTuple
 
@@ -23,11 +24,13 @@ _WORDS = {
     "trillion": 10**12,
 }
 # Numerals that make fraud hard, and traditional signs, as plain ones.
-_PLAIN_NUMERALS = str.maketrans("壹贰叁肆伍陆柒捌玖拾佰仟兩萬億點負", "一二三四五六七八九十百千两万亿点负")
+_PLAIN_NUMERALS = str.maketrans(
+    "壹贰叁肆伍陆柒捌玖拾佰仟兩萬億點負", "一二三四五六七八九十百千两万亿点负"
+)
 _FULL_WIDTH = str.maketrans({chr(0xFF01 + i): chr(0x21 + i) for i in range(94)})
 _DASHES = str.maketrans(dict.fromkeys("\N{MINUS SIGN}－﹣–‑", "-"))
 
-_REWRITTEN = [  # in this order
+_REWRITTEN: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [  # in this order
     (r"[０-９]+(?:[．，][０-９]+)*", lambda match: match[0].translate(_FULL_WIDTH)),
     (r"[＋＝％＄￥]", lambda match: match[0].translate(_FULL_WIDTH)),
     (r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2"),

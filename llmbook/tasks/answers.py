@@ -1,7 +1,7 @@
 r"""Answers: what a text says in the end, be it a number, a name, letters or words.
 
-A model writes "The answer is 42, not 7.", "答案是 42。", "#### 42" or "\boxed{42}", and often goes on.
-All readers here look for the answer in the same places, in this order:
+A model writes "The answer is 42, not 7.", "答案是 42。", "#### 42" or "\boxed{42}", and often goes
+on. All readers here look for the answer in the same places, in this order:
 
 1. after the last *mark*: "answer is", "答案是", "答：", "####", "\boxed{…}" and their like. What
    follows the mark is meant, to the end of its sentence: the first thing there that can be an
@@ -14,18 +14,18 @@ find it does not guess: it gives ``None``.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from llmbook.tasks._numerals import Number, in_digits, in_numerals, plain
+from llmbook.tasks.sentences import split_sentences
 
 __all__ = [
+    "find",
     "marked",
-    "plain",
     "read_letters",
     "read_name",
     "read_number",
     "read_words",
-    "sentences",
 ]
 
 _MARK = re.compile(
@@ -123,8 +123,43 @@ def _piece(text: str, mark: re.Match[str]) -> str:
     line, *rest = _LEAD.sub("", after, count=1).split("\n")
     while line.rstrip().endswith((":", "：", "=")) and rest:  # it is on the next line
         line = f"{line} {rest.pop(0)}"
-    first = sentences(line)[:1]
+    first = split_sentences(line)[:1]
     return first[0].rstrip(" .。") if first else ""
+
+
+def find(
+    text: str,
+    first: Callable[[str], str | None],
+    last: Callable[[str], str | None],
+    *,
+    bold: bool = False,
+) -> str | None:
+    """Look for an answer of any kind, where the readers of this module look.
+
+    Args:
+        text: What a model or a person wrote.
+        first: Finds the first answer in a piece of text, such as that after a mark.
+        last: Finds the last answer in a text without marks.
+        bold: What is printed in bold counts more than what is not.
+
+    Returns:
+        The answer; none, if there is none.
+    """
+    text = _own(plain(text), _MARK)
+    marks = [*_MARK.finditer(text)]
+    for mark in reversed(marks):
+        if (found := first(_piece(text, mark))) is not None:
+            return found
+    if marks:
+        return last(text[marks[-1].end() :])
+    for question in _NEXT_QUESTION.finditer(text):
+        if last(text[: question.start()]) is not None:
+            text = text[: question.start()]
+            break
+    for piece in reversed(_BOLD.findall(text) if bold else []):
+        if not _TITLE.match(piece) and (found := last(piece)) is not None:
+            return found
+    return last(text)
 
 
 def read_number(text: str) -> str | None:
@@ -162,33 +197,7 @@ def read_number(text: str) -> str | None:
         None
         ```
     """
-    return _read(plain(text), _first_number, _last_number, bold=True)
-
-
-def _read(
-    text: str,
-    first: Callable[[str], str | None],
-    last: Callable[[str], str | None],
-    *,
-    bold: bool = False,
-) -> str | None:
-    """Look where the head of this module tells, for the first or last answer of a piece."""
-    text = _own(text, _MARK)
-    marks = [*_MARK.finditer(text)]
-    for mark in reversed(marks):
-        if (found := first(_piece(text, mark))) is not None:
-            return found
-    if marks:
-        return last(text[marks[-1].end() :])
-    for further in _NEXT_QUESTION.finditer(text):
-        if last(text[: further.start()]) is not None:
-            text = text[: further.start()]
-            break
-    if bold:
-        for piece in reversed(_BOLD.findall(text)):
-            if (found := last(piece)) is not None and not _TITLE.match(piece):
-                return found
-    return last(text)
+    return find(text, _first_number, _last_number, bold=True)
 
 
 def _numbers(text: str) -> list[Number]:
@@ -205,9 +214,7 @@ def _last_number(text: str) -> str | None:
 
 def _first_number(piece: str) -> str | None:
     for clause in _CLAUSE.split(piece):
-        numbers = [
-            each for each in _numbers(clause) if not _NEGATED.search(clause[: each.start])
-        ]
+        numbers = [each for each in _numbers(clause) if not _NEGATED.search(clause[: each.start])]
         if numbers:
             equals = [match.end() for match in _EQUALS.finditer(clause)]
             results = [each for each in numbers if equals and each.start >= equals[-1]]
@@ -247,7 +254,7 @@ def read_name(text: str, names: Iterable[str]) -> str | None:
                 return match[0]
         return None
 
-    return _read(plain(text), first, lambda text: (name.findall(text) or [None])[-1], bold=True)
+    return find(text, first, lambda text: (name.findall(text) or [None])[-1], bold=True)
 
 
 _LETTERS = re.compile(
@@ -293,7 +300,7 @@ def read_letters(text: str) -> str | None:
         found = [*_LETTERS.finditer(text)]
         return _letters(found[-1][0]) if found else None
 
-    return _read(plain(text), first, last)
+    return find(text, first, last)
 
 
 def _letters(word: str) -> str:
@@ -324,65 +331,3 @@ def read_words(text: str) -> str | None:
     pieces = marked(text)
     piece = pieces[-1] if pieces else (text.strip().splitlines() or [""])[-1]
     return re.sub(r'["“”*]', "", piece).strip(" .。'") or None
-
-
-# Where a full stop ends no sentence; where only a new sentence tells ("Main St. How far …?"); and
-# where a capital does ("at 7 a.m. Tom …").
-_GOES_ON = re.compile(
-    r"(?<![A-Za-z])(?:Mrs?|Ms|Dr|Prof|Mt|Ft|Gen|Capt|Lt|Sgt|Rev|Gov|Sen|vs|approx|e\.g|i\.e|cf)\.$",
-    re.IGNORECASE,
-)
-_MAY_GO_ON = re.compile(r"(?<![A-Za-z])(?:St|Jr|Sr|No|[A-Z])\.$")
-_MAY_END = re.compile(
-    r"(?<![A-Za-z])(?:[ap]\.m|etc|inc|co|corp|ltd|ave|blvd|rd|ft|in|lbs?|oz|yd|hrs?|min|sec"
-    r"|U\.S|U\.K|D\.C)\.$",
-    re.IGNORECASE,
-)
-_BEGINS = re.compile(
-    r"\s+(?:How|What|Who|Whose|When|Where|Which|Why|If|In|At|After|The|He|She|They|It)\b|\s*$"
-)
-_CAPITAL = re.compile(r"\s+[A-Z\u4e00-\u9fff]|\s*$")
-_SMALL_LETTER = re.compile(r"\s+[a-z]")
-_STOP = re.compile(r"""[.!?]+["'”’)\]*]*(?=\s|$)|[!?]+(?=[\u4e00-\u9fff])|[。！？]+[”’」』）"]*""")
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, English or Chinese.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The sentences, with the signs that end them. "Mr. Benson", "7 a.m." and "3.5" end none,
-        unless a new one plainly begins: "at 7 a.m. How many are there?"
-
-    Examples:
-        ```python
-        from llmbook.tasks.answers import sentences
-
-        for sentence in sentences("Mr. Li pays $2.50 at 7 a.m. on Monday. 他买了3支笔。一共多少钱？"):
-            print(sentence)
-        ```
-
-        ``` {.text .output}
-        Mr. Li pays $2.50 at 7 a.m. on Monday.
-        他买了3支笔。
-        一共多少钱？
-        ```
-    """
-    found, start = [], 0
-    for stop in _STOP.finditer(text):
-        end = stop.end()
-        before = text[max(0, end - 10) : end]  # longer than any abbreviation
-        goes_on = (
-            _GOES_ON.search(before)
-            or (_MAY_GO_ON.search(before) and not _BEGINS.match(text, end))
-            or (_MAY_END.search(before) and not _CAPITAL.match(text, end))
-            # "Why?" he asked. And then ... nothing.
-            or (len(stop[0]) > 1 and _SMALL_LETTER.match(text, end))
-        )
-        if not goes_on:
-            found.append(text[start:end].strip())
-            start = end
-    rest = text[start:].strip()
-    return [*found, rest] if rest else found

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from llmbook.tasks import word_problems
+from llmbook.tasks.answers import read_number, read_words
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.sentences import split_sentences
 from llmbook.tasks.task import Task
 
 __all__ = [
@@ -30,7 +32,6 @@ __all__ = [
     "drop",
     "grade_passage",
     "gsm8k",
-    "parse_text",
     "read_drop",
     "read_gsm8k",
 ]
@@ -67,12 +68,11 @@ def _read_gsm8k_line(line: str, where: str) -> Problem:
         raise ValueError(f"{where} must be a JSON object: {error.msg}") from None
     text = _get(entry, "question", str, where).strip()
     solution, marker, last = _get(entry, "answer", str, where).rpartition("####")
-    answer = word_problems.parse(last)
+    answer = read_number(last)
     if not marker or answer is None:
         raise ValueError(f"{where}: 'answer' must end in #### and a number, got {last[-60:]!r}")
-    # Where an abbreviation is taken for an end, nothing is lost: the context is complete.
-    question = re.split(r"(?<=[.!?])\s+", text)[-1]
     steps = [step for step in solution.split("\n") if step.strip()]
+    question = (split_sentences(text) or [""])[-1]
     return Problem(question, answer, size=len(steps), context=text)
 
 
@@ -157,22 +157,6 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"{path}, line {line} must be UTF-8 text: {error.reason}") from None
 
 
-def parse_text(completion: str) -> str | None:
-    """The answer that a model's text ends in, be it a number or words.
-
-    Args:
-        completion: What the model wrote.
-
-    Returns:
-        The rest of the sentence after the last "answer is", or, where that does not stand, the
-        last line. None, if there is nothing in it.
-    """
-    _, marker, after = re.sub(r"(?i)answer is:?", "answer is", completion).rpartition("answer is")
-    lines = after.strip().splitlines() or [""]
-    text = re.split(r"\.(?:\s|$)", lines[0])[0] if marker else lines[-1]
-    return text.replace('"', "").strip(" .'") or None
-
-
 def grade_passage(problem: Problem | Step, answer: str | None) -> bool:
     """Whether an answer is one of those that count as right.
 
@@ -191,10 +175,10 @@ def grade_passage(problem: Problem | Step, answer: str | None) -> bool:
 
 
 def _same(answer: str, accepted: str) -> bool:
-    expected = word_problems.parse(accepted)
+    expected = read_number(accepted)
     if not re.fullmatch(r"[-$€£¥0-9.,]+%?", accepted) or expected is None:
         return _things(answer) == _things(accepted)
-    found = word_problems.parse(answer)
+    found = read_number(answer)
     if found is None:
         return False
     places = len(expected.partition(".")[2])
@@ -202,8 +186,10 @@ def _same(answer: str, accepted: str) -> bool:
 
 
 def _things(text: str) -> set[str]:
-    things = re.split(r"[,;]|\band\b", text.lower())
-    words = [re.sub(r"\b(?:a|an|the)\b|[^\w\s]", " ", thing).split() for thing in things]
+    # Chinese has no blanks between words: only Latin letters make another word of these.
+    things = re.split(r"[,;，；、]|(?<![a-z])and(?![a-z])", text.lower())
+    articles = r"(?<![a-z])(?:a|an|the)(?![a-z])|[^\w\s]"
+    words = [re.sub(articles, " ", thing).split() for thing in things]
     return {" ".join(each) for each in words if each}
 
 
@@ -227,7 +213,7 @@ def gsm8k(path: str | os.PathLike[str]) -> Task:
         instruction="Answer the question with a number.",
         exemplars=GSM8K_EXEMPLARS,
         draw=partial(_sample, read_gsm8k(path)),
-        parse=word_problems.parse,
+        parse=read_number,
         grade=word_problems.grade,
     )
 
@@ -239,7 +225,7 @@ def drop(path: str | os.PathLike[str], *, kinds: Collection[str] = ("number",)) 
         instruction="Answer the question about the text.",
         exemplars=DROP_EXEMPLARS,
         draw=partial(_sample, read_drop(path, kinds=kinds)),
-        parse=word_problems.parse if set(kinds) == {"number"} else parse_text,
+        parse=read_number if set(kinds) == {"number"} else read_words,
         grade=grade_passage,
     )
 

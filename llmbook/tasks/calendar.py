@@ -10,6 +10,7 @@ asked for. The task is ours.
 import random
 import re
 
+from llmbook.tasks.answers import read_name
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 __all__ = ["DAYS", "EXEMPLARS", "MONTHS", "decompose", "grade", "parse", "problems"]
@@ -25,7 +26,6 @@ MONTHS = (
 _STARTS = (*DAYS, *MONTHS)
 _SIZES = (2, 4, 6, 8, 10)
 _QUESTION = re.compile(r"Which (day|month) is ([1-9][0-9]*) \1s? after ([A-Z][a-z]+)\?")
-_NAME = re.compile(rf"\b(?:{'|'.join(_STARTS)})\b")  # capitals as they are: may is not May
 
 
 def _after(start: str, size: int) -> str:
@@ -114,9 +114,11 @@ def _problem(start: str, size: int) -> Problem:
 
 
 def parse(completion: str) -> str | None:
-    """The day or month that a model's text ends in, or None if it names none."""
-    names = _NAME.findall(completion)
-    return names[-1] if names else None
+    """The day or month that a model's text gives for an answer, or None if it names none.
+
+    Capitals are as they are: *may* is not *May*. See [`answers`][llmbook.tasks.answers].
+    """
+    return read_name(completion, _STARTS)
 
 
 def grade(problem: Problem | Step, answer: str | None) -> bool:

@@ -11,8 +11,8 @@ length, and for sub-problems that are the beginnings of the list. The words are 
 
 import math
 import random
-import re
 
+from llmbook.tasks.answers import read_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "WORDS",
     "decompose",
     "grade",
-    "parse",
     "problems",
     "solve",
     "spelled_problems",
@@ -174,23 +173,6 @@ def spelled_problems(count: int, *, size: int | None = None, seed: int = 0) -> l
     return problems(count, size=size, seed=seed, spell=True)
 
 
-def parse(completion: str) -> str | None:
-    """The letters that a model's text ends in.
-
-    Args:
-        completion: What the model wrote: the letters, or words that end in them.
-
-    Returns:
-        The first word, or text in quotation marks, after the last "answer is", or else the last
-        of all; without hyphens, spaces and signs, in small letters. None, if it has no letter.
-    """
-    _, marker, after = completion.lower().rpartition("answer is")
-    words = re.findall(r'"[^"]*"|\w[\w-]*', after)
-    if not words:
-        return None
-    return "".join(filter(str.isalpha, words[0 if marker else -1])) or None
-
-
 def grade(problem: Problem | Step, answer: str | None) -> bool:
     """Whether the letters are the right ones; hyphens and capitals are no mistake.
 
@@ -198,7 +180,7 @@ def grade(problem: Problem | Step, answer: str | None) -> bool:
         problem: A list of words with its letters.
         answer: The letters; none is wrong.
     """
-    return answer is not None and parse(answer) == parse(problem.answer)
+    return answer is not None and read_letters(answer) == read_letters(problem.answer)
 
 
 def _step(question: str) -> Step:

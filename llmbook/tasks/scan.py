@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import product
 
+from llmbook.tasks.answers import find
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 __all__ = [
@@ -326,17 +327,27 @@ def parse(completion: str) -> str | None:
         completion: What the model wrote: an expression, or words with expressions among them.
 
     Returns:
-        The last stretch of actions, signs and numbers that holds an action, its parts set apart
-        by spaces; it may be malformed. None, if there is no action.
+        A stretch of actions, signs and numbers that holds an action, its parts set apart by
+        spaces: the first after "answer is" and [its like][llmbook.tasks.answers], or else the
+        last of all. It may be malformed. None, if there is no action.
     """
+    return find(
+        completion,
+        lambda text: next(iter(_expressions(text)), None),
+        lambda text: next(reversed(_expressions(text)), None),
+    )
+
+
+def _expressions(text: str) -> list[str]:
+    """Every stretch of a text that could be an expression."""
     runs: list[list[str]] = [[]]
-    for token in re.findall(r"[A-Za-z]+|[0-9]+|[^\s\"'`]", completion):
+    text = text.replace("**", " ").translate(str.maketrans("×（）", "*()"))  # ** prints in bold
+    for token in re.findall(r"[A-Za-z]+|[0-9]+|[^\s\"'`]", text):
         if token in _ACTIONS or token in "+*()" or token.isdigit():
             runs[-1].append(token)
         else:
             runs.append([])
-    found = [run for run in runs if not _ACTIONS.isdisjoint(run)]
-    return " ".join(found[-1]) if found else None
+    return [" ".join(run) for run in runs if not _ACTIONS.isdisjoint(run)]
 
 
 def grade(problem: Problem | Step, answer: str | None) -> bool:

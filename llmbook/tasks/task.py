@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from llmbook.tasks import calendar, last_letters, scan, word_problems
+from llmbook.tasks import answers, calendar, last_letters, scan, word_problems
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 __all__ = ["NAMES", "Task", "get"]
@@ -92,7 +92,7 @@ _LAST_LETTERS = Task(
     instruction="Join the last letters of the words, in their order.",
     exemplars=last_letters.EXEMPLARS,
     draw=last_letters.problems,
-    parse=last_letters.parse,
+    parse=answers.read_letters,
     grade=last_letters.grade,
     decompose=last_letters.decompose,
 )
@@ -101,7 +101,7 @@ _SPELLED = Task(
     instruction=_LAST_LETTERS.instruction,
     exemplars=last_letters.SPELLED_EXEMPLARS,
     draw=last_letters.spelled_problems,
-    parse=last_letters.parse,
+    parse=answers.read_letters,
     grade=last_letters.grade,
     decompose=last_letters.decompose,
 )
@@ -122,7 +122,7 @@ _WORD_PROBLEMS = Task(
     instruction="Answer the question with a number.",
     exemplars=word_problems.EXEMPLARS,
     draw=word_problems.problems,
-    parse=word_problems.parse,
+    parse=answers.read_number,
     grade=word_problems.grade,
 )
 _CALENDAR = Task(

@@ -10,13 +10,13 @@ section 3.3); real ones are read by `llmbook.tasks.benchmarks`.
 """
 
 import random
-import re
 from dataclasses import dataclass
 from typing import Literal
 
+from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
-__all__ = ["EXEMPLARS", "NAMES", "grade", "parse", "problems"]
+__all__ = ["EXEMPLARS", "NAMES", "grade", "problems"]
 
 _TYPED = """
 Ann Bo Cy Dora Eve Finn Gus Hal Ida Jon Kim Leo Mia Ned Olga Pam Quinn Ray Sue Tom Uma Val
@@ -40,11 +40,6 @@ _SCENES = (  # what is counted, what one does with it, and how one asks for it
 _SIZES = (2, 3, 4, 5, 6)
 _MOST = 100_000  # problems in a draw: there are many more, even of size 1
 _LARGEST = 60  # number that anybody has
-
-# A minus that follows a word or a number is a hyphen or a subtraction, and no sign.
-_NUMBER = re.compile(
-    r"(?<![\w.])((?:(?<![0-9)] )-)?)[$€£¥]?([0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(\.[0-9]+)?"
-)
 
 Order = Literal["told", "reversed", "shuffled"]
 
@@ -169,26 +164,6 @@ def _compared(
     return _Fact(name, number, f"{name} {verb} {words} {base.name}.")
 
 
-def parse(completion: str) -> str | None:
-    """The number that a model's text ends in.
-
-    Args:
-        completion: What the model wrote: a number, or words and sums that lead to it.
-
-    Returns:
-        The last number after the last "answer is" or "####", or, where neither stands, the last
-        of all, without currency, commas and needless zeros: ``"1234.5"`` for ``"$1,234.50"``.
-        None, if there is no number.
-    """
-    after = re.split(r"(?i)answer is|####", completion)[-1]
-    numbers = _NUMBER.findall(after.replace("\N{MINUS SIGN}", "-"))
-    if not numbers:
-        return None
-    sign, whole, fraction = numbers[-1]
-    number: str = (whole.replace(",", "").lstrip("0") or "0") + fraction.rstrip("0").rstrip(".")
-    return number if number == "0" else sign + number
-
-
 def grade(problem: Problem | Step, answer: str | None) -> bool:
     """Whether the number is the right one, however it is written.
 
@@ -196,7 +171,7 @@ def grade(problem: Problem | Step, answer: str | None) -> bool:
         problem: A question whose answer is a number.
         answer: The number; none is wrong.
     """
-    return answer is not None and parse(answer) == parse(problem.answer)
+    return answer is not None and read_number(answer) == read_number(problem.answer)
 
 
 EXEMPLARS = (
