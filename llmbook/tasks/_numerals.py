@@ -69,15 +69,15 @@ _ARABIC = (
     r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,3}(?:,[0-9]{2})+,[0-9]{3}(?![0-9])|[0-9]+)"
     r"(?:\.[0-9]+)?"
 )
+_NUMBER = rf"(?:{_ARABIC}|(?<![A-Za-z0-9.])\.[0-9]+)(?:[eE][+-]?[0-9]{{1,2}}(?![0-9]))?"
 _IN_DIGITS = re.compile(
     # Not in a word, a power, a time or a fraction; ".5" begins with its point.
-    rf"(?<![A-Za-z0-9^])(?<![A-Za-z]_)(?<![0-9][.:/])(?:{_ARABIC}|(?<![A-Za-z0-9.])\.[0-9]+)"
-    r"(?:[eE][+-]?[0-9]{1,2}(?![0-9]))?(?![0-9]|[.:/][0-9])"
+    rf"(?<![A-Za-z0-9^])(?<![A-Za-z]_)(?<![0-9][.:/]){_NUMBER}(?![0-9]|[.:/][0-9])"
     rf"(?P<units>\s?{_UNIT}(?:零?(?:{_ARABIC}|[零〇一二两三四五六七八九]){_UNIT}?)*)?"
     rf"(?:\s(?P<word>{'|'.join(_WORDS)})(?![a-z]))?",
 )
 # A minus after a number, a word or a bracket is a subtraction or a hyphen; so it is after "9元".
-_COUNTED = "[0-9零一二两三四五六七八九十百千万亿][\u4e00-\u9fff]"
+_COUNTED = "[0-9][\u4e00-\u9fff]"
 _SIGN = re.compile(
     rf"(?<![A-Za-z0-9)\]%-])(?<![0-9)] )(?<!{_COUNTED})(?<!{_COUNTED}[\u4e00-\u9fff])"
     r"(?:-[$€£¥]?|[$€£¥]-)$"
@@ -126,7 +126,7 @@ def in_numerals(text: str) -> list[Number]:
 
 def _tokens(numeral: str) -> list[Decimal | str]:
     """Its numbers and units, in order: "1.2万" gives 1.2 and "万"."""
-    parts: list[str] = re.findall(rf"{_ARABIC}|\S", numeral)
+    parts: list[str] = re.findall(rf"{_NUMBER}|\S", numeral)
     return [
         each
         if each in _SMALL or each in _LARGE

@@ -37,7 +37,7 @@ _MARK = re.compile(
     | (?:答案|最终结果|最后结果)[*_]*\s*(?:应该|应当|应|就|便|也|将|只能)?(?:是|为|等于|[:：=])
     | (?<!问)答[*_]*\s*[:：]
     # A title of Markdown has these signs, too, but words after them.
-    | \#{4}(?=\s*[-+$€£¥]*\s*[0-9.零〇一二两三四五六七八九十负](?!(?:[.)][ \t]+|[、:：]\s*)\w))
+    | \#{4}(?=[-+$€£¥*“"\s]*[0-9.零〇一二两三四五六七八九十负](?!(?:[.)][ \t]+|[、:：]\s*)\w))
     | \\boxed\s*(?=\{)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -214,11 +214,11 @@ def _last_number(text: str) -> str | None:
 
 def _first_number(piece: str) -> str | None:
     for clause in _CLAUSE.split(piece):
-        numbers = [each for each in _numbers(clause) if not _NEGATED.search(clause[: each.start])]
-        if numbers:
-            equals = [match.end() for match in _EQUALS.finditer(clause)]
-            results = [each for each in numbers if equals and each.start >= equals[-1]]
-            return (results or numbers)[0].value
+        equals = [match.end() for match in _EQUALS.finditer(clause)]
+        for part in [clause[place:] for place in equals[-1:]] + [clause]:
+            for number in _numbers(part):
+                if not _NEGATED.search(part[: number.start]):
+                    return number.value
     return None
 
 

@@ -10,7 +10,7 @@ __all__ = ["split_sentences"]
 # Where a full stop ends no sentence; where only a new sentence tells ("Main St. How far …?"); and
 # where a capital does ("at 7 a.m. Tom …").
 _GOES_ON = re.compile(
-    r"(?<![A-Za-z])(?:Mrs?|Ms|Dr|Prof|Mt|Ft|Gen|Capt|Lt|Sgt|Rev|Gov|Sen|vs|approx|e\.g|i\.e|cf)\.$",
+    r"(?<![A-Za-z])(?:Mrs?|Ms|Dr|Prof|Mt|Gen|Capt|Lt|Sgt|Rev|Gov|Sen|vs|approx|e\.g|i\.e|cf)\.$",
     re.IGNORECASE,
 )
 _MAY_GO_ON = re.compile(r"(?<![A-Za-z])(?:St|Jr|Sr|No|[A-Z])\.$")

@@ -73,25 +73,6 @@ def test_what_is_no_list_of_words_is_refused(question):
             function(question)
 
 
-@pytest.mark.parametrize(
-    ("completion", "answer"),
-    [
-        (" ctr", "ctr"),
-        ("CTR.", "ctr"),
-        ("c-t-r", "ctr"),
-        ('"music" ends in "c". Joined: "ctr".', "ctr"),
-        ('"music" ends in "c". So the answer is ctr.', "ctr"),
-        ('"music" ends in "c". The answer is "c-t-r", is it not?', "ctr"),
-        ("Joined: ctr", "ctr"),
-        ("123", None),
-        ('""', None),
-        ("", None),
-    ],
-)
-def test_the_letters_are_found_in_a_models_text(completion, answer):
-    assert last_letters.parse(completion) == answer
-
-
 def test_the_grader_minds_letters_and_their_order_and_nothing_else():
     problem = Problem("music, planet, winter", "ctr")
     assert last_letters.grade(problem, "ctr")

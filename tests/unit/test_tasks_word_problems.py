@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbook.tasks import word_problems
+from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Problem
 
 OF_ONES_OWN = re.compile(r"(\w+) (\w+) (\d+) (\w+)")
@@ -102,43 +103,8 @@ def test_what_cannot_be_told_is_refused(options, message):
         word_problems.problems(**{"count": 1, **options})
 
 
-@pytest.mark.parametrize(
-    ("completion", "answer"),
-    [
-        ("12", "12"),
-        (" 12 apples.", "12"),
-        ("So 7 + 5 = 12", "12"),
-        ("7 - 3", "3"),
-        ("7-3", "3"),
-        ("it is -3", "-3"),
-        ("= −3", "-3"),
-        ("$12", "12"),
-        ("-$1,234.50", "-1234.5"),
-        ("12.0", "12"),
-        ("007", "7"),
-        ("-0.0", "0"),
-        ("81.8%", "81.8"),
-        ("1, 2,3", "3"),
-        ("a 10-yard run", "10"),
-        ("The answer is 5,000. Q: and 7?", "7"),
-        ("The answer is 5. That answer is 6 km", "6"),
-        ("THE ANSWER IS 5", "5"),
-        ("3 * 4 = 12\n#### 12", "12"),
-        ("#### 1,000", "1000"),
-        ("12 is a number. The answer is unknown.", None),
-        ("twelve", None),
-        ("B2", None),
-        ("", None),
-    ],
-)
-def test_the_number_is_found_in_a_models_text(completion, answer):
-    assert word_problems.parse(completion) == answer
-
-
 @given(st.integers(), st.sampled_from(["{}", "{:,}", "{}.0", "{:,}.00", "so: {}.", "= {} km"]))
-def test_every_way_of_writing_a_number_is_the_number(number, form):
-    text = f"2 and 3 make 5. The answer is {form.format(number)}"
-    assert word_problems.parse(text) == str(number)
+def test_a_number_is_right_however_it_is_written(number, form):
     assert word_problems.grade(Problem("?", str(number)), form.format(number))
     assert not word_problems.grade(Problem("?", str(number + 1)), form.format(number))
 
@@ -153,6 +119,6 @@ def test_exemplars_are_solved_by_reading_them():
         numbers, base = read(exemplar.context)
         assert exemplar.answer == str(numbers[person(exemplar.question)])
         for step in exemplar.steps:
-            assert word_problems.parse(step.answer) == str(numbers[person(step.question)])
+            assert read_number(step.answer) == str(numbers[person(step.question)])
             assert person(step.question) in base
     assert any(not read_in_order(exemplar.context) for exemplar in word_problems.EXEMPLARS)
