@@ -110,7 +110,9 @@ def read_list(text: str, separator: str = ";") -> list[str]:
 
 def _items(text: str) -> list[str]:
     """The lines that are items of a list, or, where there is no list, all."""
-    lines = [item for line in text.expandtabs().split("\n") for item in _numbered(line)]
+    lines = text.expandtabs().split("\n")
+    if sum(bool(_BULLET.match(line.lstrip())) for line in lines) == 1:
+        lines = [item for line in lines for item in _numbered(line)]
     bullets = [_BULLET.match(line.lstrip()) for line in lines]
     places = [place for place, bullet in enumerate(bullets) if bullet]
     if not places:

@@ -237,7 +237,8 @@ class ChainOfThought(ZeroShot):
 
     template: PromptTemplate = _THOUGHT
     exemplars: Sequence[Exemplar] = ()
-    # If not given: what follows "The answer is", or after a conclusion the first sentence.
+    # If not given: what follows "The answer is" or another mark, or, after a conclusion, the
+    # first sentence.
     parse_answer: Reader | None = None
     trigger: str = ""  # what the answer begins with, when no exemplar shows how to reason
     conclusion: str = "\nTherefore, the answer is"  # put after that reasoning, to get the answer

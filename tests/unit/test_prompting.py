@@ -11,6 +11,7 @@ from llmbook.models.protocol import LanguageModel, Reply
 from llmbook.prompting import (
     ChainOfThought,
     FewShot,
+    LeastToMost,
     PromptTemplate,
     SelfConsistency,
     ZeroShot,
@@ -18,7 +19,9 @@ from llmbook.prompting import (
     read_list,
     read_quoted,
     read_sentence,
+    strategy_for,
 )
+from llmbook.tasks import task
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 TWO = Exemplar("2 + 3", "5", rationale="2 and 3 make 5.", steps=(Step("2 + 3", "5"),))
@@ -95,14 +98,65 @@ def test_readers_find_what_is_there():
     assert read_after("答案是")("所以答案是 7。好") == "7"
     assert read_after()("The answer isn't known") is None
     assert read_quoted('solve "a b" and “c\nd”') == ["a b", "c d"]
-    assert read_list("- a\n2) b ；c;;") == ["a", "b", "c"]
-    assert read_list("1、小明几岁？\n2.How old?\n3)And\n4．好") == [
-        "小明几岁？",
-        "How old?",
-        "And",
-        "好",
-    ]
-    assert read_list("2.5 more\n-5 less\n12") == ["2.5 more", "-5 less", "12"]
+    assert read_after()("Let's add.\n\n**Answer:** **9**.") == "9"
+    assert read_after()("所以答案是 7。好") == "7"
+    assert read_after()(r"So \boxed{9}") == "9"
+    assert read_sentence("Mr. Li has 2.5 pens. Or 3?") == "Mr. Li has 2.5 pens"
+
+
+PLANS = [  # a list as a model may write it, and its items
+    ("A? ; B?", ["A?", "B?"]),
+    ("A?；B?；", ["A?", "B?"]),
+    (" A?\nB?\n", ["A?", "B?"]),
+    ("1. A?\n2. B?", ["A?", "B?"]),
+    (" 1. A? ;\n 2. B?", ["A?", "B?"]),
+    ("1) A?\n2) B?", ["A?", "B?"]),
+    ("(1) A?\n(2) B?", ["A?", "B?"]),
+    ("1、A？\n2．B？", ["A？", "B？"]),
+    ("一、A？\n二、B？", ["A？", "B？"]),
+    ("①A？\n②B？", ["A？", "B？"]),
+    ("第一步：A\n第二步：B", ["A", "B"]),
+    ("Step 1: A\nStep 2: B", ["A", "B"]),
+    ("Sub-problem 1. A\nSub-problem 2. B", ["A", "B"]),
+    ("子问题1：A\n子问题2：B", ["A", "B"]),
+    ("- A?\n* B?\n• C?", ["A?", "B?", "C?"]),
+    ("1. **A?**\n2. “B?”", ["A?", "B?"]),
+    ("1. A? 2. B? 3. C?", ["A?", "B?", "C?"]),
+    ("1、A？2、B？", ["A？", "B？"]),
+    ("- a\n2) b ；c;;", ["a", "b", "c"]),
+    # what stands around the list, and what explains an item
+    ("To solve it, ask:\n\n1. A?\n2. B?\n\nThen we know.", ["A?", "B?"]),
+    ("1. A?\n   - because of this\n2. B?", ["A?", "B?"]),
+    # the prompt has written the first number
+    (" A?\n2. B?\n3. C?", ["A?", "B?", "C?"]),
+    # numbers that count nothing
+    ("2.5 more\n-5 less\n12", ["2.5 more", "-5 less", "12"]),
+    ("1. It is 2. 3 more\n2. 2.5 less", ["It is 2. 3 more", "2.5 less"]),
+    ("12:30 comes first ; 13:00", ["12:30 comes first", "13:00"]),
+    ("", []),
+]
+
+
+@pytest.mark.parametrize(("text", "items"), PLANS)
+def test_plans_are_read_in_whatever_form_they_are_written(text, items):
+    assert read_list(text) == items
+
+
+def test_a_separator_of_ones_own_parts_a_plan():
+    assert read_list("a; b / c", "/") == ["a; b", "c"]
+
+
+@pytest.mark.parametrize("name", task.NAMES)
+def test_numbered_plans_are_followed_on_every_task(name):
+    of = task.get(name)
+    [problem] = of.problems(1)
+    questions = [step.question for step in problem.steps]
+    for number in ("{}. {}", "{}) {}", "Step {}: {}"):
+        plan = "\n".join(number.format(i, each) for i, each in enumerate(questions, start=1))
+        model = Recorder(lambda prompt, plan=plan: plan if prompt.endswith("Plan:") else "1")
+        for strategy in (LeastToMost(), strategy_for(of, "least-to-most")):
+            trace = strategy.solve(problem, model)
+            assert [step.question for step in trace.steps] == questions
 
 
 def test_few_shot_shows_its_exemplars_and_zero_shot_none():

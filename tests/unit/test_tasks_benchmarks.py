@@ -72,6 +72,26 @@ def test_gsm8k_is_read(gsm8k_file):
     assert (rope.question, rope.answer, rope.size) == (ROPE["question"], "1250", 2)
 
 
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("Pens cost $2.50. How much did Mr. Benson pay in all?",
+         "How much did Mr. Benson pay in all?"),
+        ("It opens at 7 a.m. How long is it open?", "How long is it open?"),
+        ("He has 3. How many of them are on Main St. in the end?",
+         "How many of them are on Main St. in the end?"),
+        ("How many pens did St. Mary's Dr. Li buy?", "How many pens did St. Mary's Dr. Li buy?"),
+        ("小红有3支笔，又买了2.5元的纸。一共花了多少钱？", "一共花了多少钱？"),
+        ("小红有3支笔！她把2支给了小明，还剩几支", "她把2支给了小明，还剩几支"),
+    ],
+)  # fmt: skip
+def test_the_question_of_gsm8k_is_the_whole_last_sentence(tmp_path, text, question):
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_text(json.dumps({"question": text, "answer": "#### 3"}), encoding="utf-8")
+    [problem] = benchmarks.read_gsm8k(path)
+    assert (problem.question, problem.context) == (question, text)
+
+
 def test_gsm8k_is_a_task(gsm8k_file):
     task = benchmarks.gsm8k(gsm8k_file)
     assert {problem.answer for problem in task.problems(2)} == {"12", "1250"}
@@ -190,6 +210,8 @@ def test_unknown_kinds_are_refused(drop_file, kinds):
         ("30 men", "30", False),
         ("red, blue", "blue and red", True),
         ("red, blue", "blue", False),
+        ("红狐，蓝鸟", "蓝鸟、红狐", True),
+        ("42", "四十二", True),
     ],
 )
 def test_answers_are_compared_as_numbers_or_as_things(right, answer, same):

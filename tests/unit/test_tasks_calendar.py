@@ -62,6 +62,7 @@ def test_sizes_below_one_are_refused():
         calendar.problems(1, size=0)
 
 
-def test_the_last_name_counts():
+def test_days_and_months_are_found_in_a_models_text():
     assert calendar.parse("After Monday comes Tuesday, as one may say.") == "Tuesday"
+    assert calendar.parse("答案是June。") == "June"
     assert calendar.parse("Mondays and nothing else") is None
