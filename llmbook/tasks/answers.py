@@ -52,11 +52,16 @@ _TITLE = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(r"(?:[\s:：=>]|(?:\*\*|__)(?=\s))*")  # "**Answer:** 5"
+# Latin letters alone make another word of one: Chinese has no blanks, and \w counts its signs.
 _CLAUSE = re.compile(
-    r"[,;](?=\s|$)|[，；、。！？（]|(?<=\S)\s\(|\b(?:because|since|which|where|when|if)\b|因为|由于|其中"
+    r"[,;](?=\s|$)|[，；、。！？（]|(?<=\S)\s\(|因为|由于|其中"
+    r"|(?<![a-z])(?:because|since|which|where|when|if)(?![a-z])",
+    re.IGNORECASE,
 )
-_EQUALS = re.compile(r"[=≈]|\bequals\b|\bmakes?\b|等于|得到?")
-_NEGATED = re.compile(r"(?:\bnot|n't|不是|并非|不等于)\s*(?:\w+\s)?[$€£¥-]?$")
+_EQUALS = re.compile(r"[=≈]|(?<![a-z])(?:equals|makes?)(?![a-z])|等于|得到?", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"(?:(?<![a-z])not|n't|不是|并非|不等于)\s*(?:\w+\s)?[$€£¥-]?$", re.IGNORECASE
+)
 
 
 def marked(text: str, marker: str | None = None) -> list[str]:
