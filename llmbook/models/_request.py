@@ -1,5 +1,6 @@
 """What every model checks before it writes, and where what it wrote is cut."""
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 
@@ -29,6 +30,11 @@ def check_request(
     for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise ValueError(f"prompts[{i}] must be a string, got {prompt!r}")
+        if re.search("[\ud800-\udfff]", prompt):
+            raise ValueError(
+                f"prompts[{i}] must be text that UTF-8 can hold, got half of a surrogate pair "
+                f"in {prompt[:20]!r}"
+            )
     check_at_least_one("max_new_tokens", max_new_tokens)
     if not isfinite(temperature) or temperature < 0:
         raise ValueError(f"temperature must be a number from 0 up, got {temperature}")

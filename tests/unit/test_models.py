@@ -120,6 +120,7 @@ def test_the_script_obeys_its_limits():
     [
         ({"prompts": "abc"}, "prompts must be several prompts"),
         ({"prompts": [3]}, r"prompts\[0\] must be a string"),
+        ({"prompts": ["a", "b\udcff"]}, r"prompts\[1\] must be text that UTF-8 can hold"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
         ({"temperature": -1}, "temperature must be"),
         ({"temperature": float("nan")}, "temperature must be"),
