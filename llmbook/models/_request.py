@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from math import isfinite
 
-from llmbook._checks import check_at_least_one
+from llmbook._checks import check_at_least_one, check_temperature
 from llmbook.models.protocol import Reply
 
 __all__ = ["after_thought", "check_request", "cut", "fit"]
@@ -36,8 +35,7 @@ def check_request(
                 f"in {prompt[:20]!r}"
             )
     check_at_least_one("max_new_tokens", max_new_tokens)
-    if not isfinite(temperature) or temperature < 0:
-        raise ValueError(f"temperature must be a number from 0 up, got {temperature}")
+    check_temperature(temperature)
     if isinstance(stop, str) or not all(stop):
         raise ValueError(f"stop must be several strings, none empty, got {stop!r}")
     seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)

@@ -198,6 +198,11 @@ class FewShot(ZeroShot):
         return self._render(problem, self.exemplars)
 
 
+def _concluded(text: str) -> str:
+    """What follows a conclusion; a chat doesn't go on with its sentence, but begins one anew."""
+    return read_after()(text) or read_sentence(text)
+
+
 _THOUGHT = PromptTemplate(exemplar="Q: {question}\nA: {rationale} The answer is {answer}.\n\n")
 
 
@@ -237,7 +242,7 @@ class ChainOfThought(ZeroShot):
 
     template: PromptTemplate = _THOUGHT
     exemplars: Sequence[Exemplar] = ()
-    # If not given: what follows "The answer is", or after a conclusion the first sentence.
+    # If not given: what follows "The answer is", or after a conclusion else the first sentence.
     parse_answer: Reader | None = None
     trigger: str = ""  # what the answer begins with, when no exemplar shows how to reason
     conclusion: str = "\nTherefore, the answer is"  # put after that reasoning, to get the answer
@@ -257,7 +262,7 @@ class ChainOfThought(ZeroShot):
         begun = f"{self._prompt(trace.problem)} {self.trigger}"
         one = Ask(begun, self.max_new_tokens, stop)
         reasoning = yield from ask(trace, one, "reasoning", question, read_text)
-        yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", read_sentence)
+        yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", _concluded)
 
     def _prompt(self, problem: Problem) -> str:
         return self._render(problem, self.exemplars)

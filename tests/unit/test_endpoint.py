@@ -81,6 +81,10 @@ class Handler(BaseHTTPRequestHandler):
         if fault in ("stall", "reset"):
             self.close_connection = True
             return
+        if isinstance(fault, Sent):
+            body = fault.body if isinstance(fault.body, str) else json.dumps(fault.body)
+            self._send(fault.status, {"Content-Type": fault.kind}, body.encode())
+            return
         status, headers, message = 200, {}, ""
         if type(fault) is tuple:
             status, headers, message = fault
@@ -91,21 +95,20 @@ class Handler(BaseHTTPRequestHandler):
         choices = [choice] * {"none": 0, "two": 2}.get(str(fault), 1)
         answer = {"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
         data = json.dumps(answer if status == 200 else {"error": {"message": message}}).encode()
-        if isinstance(fault, Sent):
-            status, headers = fault.status, {"Content-Type": fault.kind}
-            body = fault.body if isinstance(fault.body, str) else json.dumps(fault.body)
-            data = body.encode()
         if fault == "half":
             data = data[: len(data) // 2]
         if fault is None:
             with self.server.lock:
                 self.server.answered[prompt] += 1
+        self._send(status, headers, data, cut=fault == "cut")
+
+    def _send(self, status, headers, data, cut=False):
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if fault == "cut":
+        if cut:
             data = data[: len(data) // 2]
             self.close_connection = True
         self.wfile.write(data)
