@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # most checks are of numbers, in modules that can do without torch
@@ -93,6 +94,12 @@ def check_probability(name: str, probability: float) -> None:
     """Require a number between 0 and 1."""
     if not 0.0 <= probability <= 1.0:
         raise ValueError(f"{name} must lie between 0 and 1, got {probability}")
+
+
+def check_temperature(temperature: float) -> None:
+    """Require a temperature: 0, or how flat the distribution is that tokens are drawn from."""
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be a number from 0 up, got {temperature}")
 
 
 def check_even(name: str, size: int) -> None:

@@ -33,6 +33,11 @@ Chat = Annotated[
 NewTokens = Annotated[
     int | None, typer.Option(min=1, help="Tokens to write at most.  [default: 256]")
 ]
+Field = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE",
+                 help="Field of each request to a server, null to leave one out; may be repeated."),
+]  # fmt: skip
 Seed = Annotated[int, typer.Option(help="The same seed draws the same.")]
 
 
@@ -46,22 +51,35 @@ def solve(
     as_json: Annotated[bool, typer.Option("--json", help="Print the trace as JSON.")] = False,
     max_new_tokens: NewTokens = None,
     chat: Chat = None,
+    option: Field = None,
 ) -> None:
     """Solve a problem by a strategy, and show how.
+
+    The small models that come with the book know one task each: scan-tiny commands of SCAN,
+    chains-tiny who has how many. Anything else needs a model that was trained on much text.
 
     \b
     Examples:
       llmbook solve "jump around left thrice and walk"
       llmbook solve "look right twice" --model smollm2-135m --task scan
       llmbook solve "cy" --model chains-tiny --context " bo ann +3 ; ann 7 ; cy bo -2 ;"
+      llmbook solve "..." --model https://HOST/v1#MODEL --option max_tokens=null
     """
     from llmbook import _solving
     from llmbook.tasks import scan
 
-    asked = _solving.asking(model, strategy, task, chat=chat, max_new_tokens=max_new_tokens)
-    problem = _solving.posed(question, context, asked.task)
-    done = asked.strategy.solve(problem, asked.model)
-    typer.echo(done.to_json() if as_json else str(done) if trace else done.answer)
+    with _solving.as_typed():
+        asked = _solving.asking(
+            model, strategy, task,
+            chat=chat, max_new_tokens=max_new_tokens, options=_solving.fields(option or ()),
+        )  # fmt: skip
+        problem = _solving.posed(question, context, asked)
+        done = asked.strategy.solve(problem, asked.model)
+    errors = _solving.reasons([done])
+    if as_json or trace or done.answer or not errors:
+        typer.echo(done.to_json() if as_json else str(done) if trace else done.answer)
+    if errors and not done.answer:
+        raise ValueError(f"the model gave no answer but an error: {errors[0]}")
     if problem.answer and trace and not as_json:
         verdict = "right" if asked.grade(problem, done.answer) else "wrong"
         actions = scan.interpret(question)
@@ -85,20 +103,26 @@ def evaluate(
         int, typer.Option(min=1, help="Problems side by side; the file grows by as many.")
     ] = 32,
     chat: Chat = None,
+    option: Field = None,
 ) -> None:
     """Put many problems, and tell how many are solved, how sure that is and what it costs.
 
     \b
     Examples:
       llmbook evaluate --count 200 --size 48
-      llmbook evaluate --model chains-tiny --size 12 --out deep.jsonl
+      llmbook evaluate --model chains-tiny --size 8 --out a.jsonl
+      llmbook evaluate --model chains-tiny --size 8 --strategy chain-of-thought --out b.jsonl
       llmbook evaluate --model smollm2-135m --task word-problems --strategy few-shot --size 2
     """
     from llmbook import _solving
 
-    asked = _solving.asking(model, strategy, task, chat=chat, max_new_tokens=max_new_tokens)
-    problems = _solving.draw(asked.task, count, size, seed)
-    _solving.run(asked, problems, out, batch_size, typer.echo)
+    with _solving.as_typed():
+        asked = _solving.asking(
+            model, strategy, task,
+            chat=chat, max_new_tokens=max_new_tokens, options=_solving.fields(option or ()),
+        )  # fmt: skip
+        problems = _solving.draw(asked.task, count, size, seed)
+        _solving.run(asked, problems, out, batch_size, typer.echo)
 
 
 def compare(
@@ -119,4 +143,5 @@ def compare(
     """
     from llmbook import _solving
 
-    _solving.compare(first, second, task, typer.echo)
+    with _solving.as_typed():
+        _solving.compare(first, second, task, typer.echo)

@@ -8,19 +8,21 @@ name ends in ``.replies``. When their traces stand in the transcript, it is remo
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, fields, is_dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from llmbook._files import replacing
-from llmbook.models.protocol import LanguageModel, Reply
+from llmbook.models.protocol import LanguageModel, Reply, in_chat
 from llmbook.prompting.strategies import Strategy
 from llmbook.prompting.trace import Trace
 from llmbook.tasks.problem import Problem
 
 # How lines begin: the first one, and those of traces.
 _HEADER, _TRACE = b'{"task": ', b'{"problem": '
+_SECRET = re.compile("key|secret|password|authorization", re.IGNORECASE)  # in no transcript
 
 
 class Header(NamedTuple):
@@ -36,6 +38,7 @@ class Header(NamedTuple):
 def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
     """All that decides how problems are put, as JSON."""
     asked = {name: getattr(model, name, None) for name in ("name", "chat", "base_url")}
+    asked["options"] = _plain(getattr(model, "options", None) or None)
     settings = {"strategy": {"name": strategy.name}, "model": asked}
     if is_dataclass(strategy):
         settings["strategy"] |= _plain(strategy)
@@ -43,6 +46,8 @@ def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: "…" if _SECRET.search(key) else _plain(each) for key, each in value.items()}
     if is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, list | tuple):
@@ -159,19 +164,25 @@ class Remembering:
     """
 
     def __init__(self, model: LanguageModel, transcript: Path) -> None:
-        self._model, self.name = model, model.name
+        self._model, self.name, self.chat = model, model.name, in_chat(model)
         self._path = transcript.with_name(f"{transcript.name}.replies")
         self._known: dict[str, Reply] = {}
         if self._path.exists():
             data = self._path.read_bytes()
             whole = data[: data.rfind(b"\n") + 1]
             os.truncate(self._path, len(whole))  # a line that was cut off
-            for line in whole.splitlines():
-                told = json.loads(line)
-                reply = told["reply"]
-                if reply["logprobs"] is not None:
-                    reply["logprobs"] = tuple(reply["logprobs"])
-                self._known[told["key"]] = Reply(**reply)
+            for number, line in enumerate(whole.splitlines(), start=1):
+                try:
+                    told = json.loads(line)
+                    reply = Reply(**told["reply"])
+                    if reply.logprobs is not None:
+                        reply = replace(reply, logprobs=tuple(reply.logprobs))
+                    self._known[told["key"]] = reply
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(
+                        f"{self._path}, line {number}: must be a reply, as JSON, got {line[:60]!r} "
+                        f"({error!r}); without the file, all is asked again"
+                    ) from None
 
     def complete(
         self, prompts: Sequence[str], *, seed: int | Sequence[int] = 0, **options: Any

@@ -9,7 +9,9 @@ Notation: ``n`` problems, ``k`` of them right.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -17,6 +19,7 @@ from statistics import NormalDist
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from llmbook._checks import check_at_least_one
+from llmbook._files import locked
 from llmbook._transcript import Remembering, append, parse, resume, rewrite
 from llmbook.models.protocol import LanguageModel
 from llmbook.prompting.strategies import Strategy
@@ -103,7 +106,7 @@ def evaluate(
     model: LanguageModel,
     problems: Sequence[Problem],
     *,
-    transcript: Path | None = None,
+    transcript: str | os.PathLike[str] | None = None,
     task: str = "",
     batch_size: int = 256,
     progress: bool = False,
@@ -116,7 +119,7 @@ def evaluate(
         problems: The problems.
         transcript: File of traces, a line each, after a first line that tells task and settings.
             What it holds already is not asked again, nor is what was answered before a break,
-            except where the model gave an error.
+            except where the model gave an error. Only one program at a time can write to it.
         task: Name of the task, for the first line of a new transcript, so that it is known later
             by whose rules answers are graded.
         batch_size: Problems that move side by side; after each batch the file is written.
@@ -127,14 +130,30 @@ def evaluate(
 
     Raises:
         ValueError: If the transcript is of other problems, or of another strategy, model, task or
-            setting, or is no transcript. The file is then left as it is.
+            setting, or is no transcript, or another program is writing to it. The file is then
+            left as it is.
     """
     check_at_least_one("batch_size", batch_size)
+    path = None if transcript is None else Path(transcript)
+    with nullcontext() if path is None else locked(path):
+        return _evaluate(strategy, model, problems, path, task, batch_size, progress)
+
+
+def _evaluate(
+    strategy: Strategy,
+    model: LanguageModel,
+    problems: Sequence[Problem],
+    path: Path | None,
+    task: str,
+    batch_size: int,
+    progress: bool,
+) -> list[Trace]:
+    """`evaluate` once nobody else writes to the transcript."""
     traces: list[Trace] = []
     memory: Remembering | None = None
-    if transcript is not None:
-        traces = resume(transcript, problems, strategy, model, task)
-        memory = Remembering(model, transcript)
+    if path is not None:
+        traces = resume(path, problems, strategy, model, task)
+        memory = Remembering(model, path)
     known = len(traces)
     failed = [place for place, trace in enumerate(traces) if _failed(trace)]
     places = [*failed, *range(known, len(problems))]
@@ -149,11 +168,11 @@ def evaluate(
             new = strategy.solve_all([problems[place] for place in batch], memory or model)
             for place, trace in zip(batch, new, strict=True):
                 traces[place : place + 1] = [trace]  # in place of a failure, or at the end
-            if transcript is not None and memory is not None:
+            if path is not None and memory is not None:
                 if batch[0] < known:
-                    rewrite(transcript, traces)
+                    rewrite(path, traces)
                 else:
-                    append(transcript, (trace.to_json() for trace in new))
+                    append(path, (trace.to_json() for trace in new))
                 memory.forget()
             bar.update(len(new))
     return traces
@@ -163,13 +182,13 @@ def _failed(trace: Trace) -> bool:
     return any(issue.kind == "model-error" for one in trace.walk() for issue in one.issues)
 
 
-def read_transcript(path: Path) -> list[Trace]:
+def read_transcript(path: str | os.PathLike[str]) -> list[Trace]:
     """The traces of a file that [`evaluate`][llmbook.evaluation.evaluate] wrote.
 
     Raises:
         ValueError: If a line is no trace; the error names it.
     """
-    return parse(path, path.read_bytes())[1]
+    return parse(Path(path), Path(path).read_bytes())[1]
 
 
 def score(traces: Iterable[Trace], grade: Grade) -> Score:

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from llmbook._checks import check_at_least_one, check_probability
+from llmbook._checks import check_at_least_one, check_probability, check_temperature
 from llmbook.cache import RaggedCache
 from llmbook.gpt import GPT
 from llmbook.tokenizer import Tokenizer
@@ -58,8 +58,7 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         check_at_least_one("max_new_tokens", self.max_new_tokens)
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        check_temperature(self.temperature)
         if self.lookup < 0:
             raise ValueError(f"lookup must not be negative, got {self.lookup}")
         if self.top_k is not None:
@@ -102,7 +101,9 @@ def next_token_distribution(logits: Tensor, config: GenerationConfig) -> Tensor:
     logits = logits.float()
     if config.temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = logits / config.temperature
+    # From the largest down, so that a tiny temperature cannot take it beyond all numbers.
+    temperature = max(config.temperature, torch.finfo(logits.dtype).tiny)
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
     if config.top_k is not None and config.top_k < logits.size(-1):
         least = logits.topk(config.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))

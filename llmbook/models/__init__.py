@@ -6,6 +6,7 @@ demonstrations. [`load`][llmbook.models.load] finds the right one for a name.
 """
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -49,6 +50,7 @@ def load(
     chat: bool | None = None,
     device: "torch.device | str | None" = None,
     backend: Backend | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> LanguageModel:
     """Load a model by its name.
 
@@ -67,6 +69,8 @@ def load(
         device: Where to compute; a GPU of CUDA if there is one, otherwise the processor.
         backend: What runs it: ``"own"``, our GPT; ``"transformers"``, that library; or
             ``"endpoint"``, a server. If not given, our GPT where it can, otherwise the library.
+        options: Further fields of each request to a server, or None for one to leave out: see
+            [`EndpointModel`][llmbook.models.endpoint.EndpointModel].
 
     Returns:
         The model.
@@ -81,19 +85,21 @@ def load(
         raise ValueError(f"backend must be one of {backends}, got {backend!r}")
     address = re.match(r"https?://", name) is not None
     if backend is not None and address != (backend == "endpoint"):
-        raise ValueError(f"backend must be 'endpoint' for an address, and only there: {name}")
+        raise ValueError("backend must be 'endpoint' for an address, and only there")
     if address:
-        return _at(name, chat is not False)
+        return _at(name, chat is not False, options)
+    if options:
+        raise ValueError(f"options must be left out: only a server takes them, and {name} is none")
     return _here(name, bool(chat), device, backend)
 
 
-def _at(address: str, chat: bool) -> "EndpointModel":
+def _at(address: str, chat: bool, options: Mapping[str, object] | None) -> "EndpointModel":
     from llmbook.models.endpoint import EndpointModel
 
     base_url, _, model = address.partition("#")
     if not model:
-        raise ValueError(f"name must tell a model after the address, as in {address}#MODEL")
-    return EndpointModel(model, base_url, chat=chat)
+        raise ValueError("name must tell a model after the address, as in http://HOST/v1#MODEL")
+    return EndpointModel(model, base_url, chat=chat, options=options)
 
 
 def _here(

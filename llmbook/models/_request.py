@@ -1,9 +1,9 @@
 """What every model checks before it writes, and where what it wrote is cut."""
 
+import re
 from collections.abc import Sequence
-from math import isfinite
 
-from llmbook._checks import check_at_least_one
+from llmbook._checks import check_at_least_one, check_temperature
 from llmbook.models.protocol import Reply
 
 __all__ = ["after_thought", "check_request", "cut", "fit"]
@@ -29,9 +29,13 @@ def check_request(
     for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise ValueError(f"prompts[{i}] must be a string, got {prompt!r}")
+        if re.search("[\ud800-\udfff]", prompt):
+            raise ValueError(
+                f"prompts[{i}] must be text that UTF-8 can hold, got half of a surrogate pair "
+                f"in {prompt[:20]!r}"
+            )
     check_at_least_one("max_new_tokens", max_new_tokens)
-    if not isfinite(temperature) or temperature < 0:
-        raise ValueError(f"temperature must be a number from 0 up, got {temperature}")
+    check_temperature(temperature)
     if isinstance(stop, str) or not all(stop):
         raise ValueError(f"stop must be several strings, none empty, got {stop!r}")
     seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)

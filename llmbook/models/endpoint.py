@@ -4,17 +4,19 @@ A server far away fails in ways a model at hand does not: it is busy, slow, cut 
 with half a sentence of JSON. Of a thousand prompts none may be lost by that. So each is asked
 again, after a pause that doubles every time and that no two prompts share exactly, so that those
 refused together don't come back together; if the server says how long to wait, that long at least.
-What cannot get better, such as a wrong key, is an error at once; but a prompt that is refused,
-while others are not, spoils none of them.
+What cannot get better, such as a wrong key, is an error at once, and so is, after a few seconds, an
+address where nobody has answered so far; but a prompt that is refused, while others are not, spoils
+none of them. Whoever waits is told on what, by a warning of the standard library's ``logging``.
 """
 
 import asyncio
+import logging
+import os
 import random
 import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +28,18 @@ from openai import (
     AsyncOpenAI,
     DefaultAsyncHttpxClient,
     OpenAIError,
+    Timeout,
 )
 
-from llmbook.models._request import check_request, cut
+from llmbook.models._answer import (
+    ErrorAnswerError,
+    no_reply,
+    read_reply,
+    said_by,
+    seconds_to_wait,
+    well_formed,
+)
+from llmbook.models._request import check_request
 from llmbook.models.protocol import Reply
 
 __all__ = ["EndpointModel"]
@@ -41,13 +52,36 @@ _OF_THE_PROMPT = re.compile(
     r"|content_filter",
     re.IGNORECASE,
 )
-_NAMED = {401: "api_key", 403: "api_key", 404: "model or base_url", 429: "api_key"}
-_SPENT = "insufficient_quota"  # comes as 429, but no pause fills an account
+# Errors that are sent as a success and name no status say only in words whether they may pass.
+_MAY_PASS = re.compile(
+    r"overload|busy|loading|starting|temporar|try again|time.?out|rate.?limit|unavailable"
+    r"|internal|server.error",
+    re.IGNORECASE,
+)
+_NAMED = {
+    200: "api_key, model or base_url",
+    401: "api_key",
+    403: "api_key",
+    404: "model or base_url",
+    429: "api_key",
+}
+_FIELDS = re.compile(r"max_tokens|temperature|stop|seed|logprobs")  # what `options` can leave out
+_SPENT = re.compile("insufficient_quota")  # comes as 429, but no pause fills an account
 _LONGEST_PAUSE = 30.0  # seconds; pauses don't double beyond it
+_NEVER_HEARD = 2  # how often to ask again where nobody has answered so far
+_CONNECT = 10.0  # seconds to wait for a connection, after which nobody is there
+_QUIET = 5.0  # seconds between warnings
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+
+_log = logging.getLogger(__name__)
 
 
 class _RefusedError(Exception):
     """The server refuses a request for what it holds."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status
 
 
 class EndpointModel:
@@ -72,7 +106,7 @@ class EndpointModel:
         base_url: Where the server is, such as ``"http://127.0.0.1:8000/v1"``. On this machine
             itself, proxies are passed by.
         api_key: The key, if the server wants one; if not given, the environment's
-            ``OPENAI_API_KEY``.
+            ``OPENAI_API_KEY``. It is kept out of all messages and transcripts.
         chat: Put each prompt as what a user says in a conversation; otherwise as a text to go on
             with, which not all servers offer.
         concurrency: Most requests at a time.
@@ -85,7 +119,7 @@ class EndpointModel:
         name: What the model is called in transcripts; ``model`` if not given.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the key cannot be sent.
     """
 
     def __init__(
@@ -103,8 +137,9 @@ class EndpointModel:
         options: Mapping[str, object] | None = None,
         name: str | None = None,
     ) -> None:
-        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
-            raise ValueError(f"base_url must be an address such as http://HOST/v1, got {base_url}")
+        shown, password = _without_password(base_url)
+        if urlsplit(shown).scheme not in ("http", "https") or not urlsplit(shown).hostname:
+            raise ValueError(f"base_url must be an address such as http://HOST/v1, got {shown}")
         for argument, number, least in (
             ("concurrency", concurrency, 1),
             ("max_retries", max_retries, 0),
@@ -115,14 +150,19 @@ class EndpointModel:
                 raise ValueError(f"{argument} must be at least {least}, got {number}")
         if not timeout > 0:
             raise ValueError(f"timeout must be positive, got {timeout}")
-        self.model, self.base_url, self.chat = model, base_url, chat
+        self.model, self.base_url, self.chat = model, shown, chat
+        self._address = base_url
         self.name = name or model
         self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
         self.backoff, self.longest_wait = backoff, longest_wait
         self.options = dict(options or {})
-        self._api_key = api_key
+        self._api_key = _key(api_key)
+        # What no message may hold. Shorter ones are no secrets, but words such as "none".
+        self._secrets = [each for each in (self._api_key, password) if len(each) >= 8]
         self._chance = random.Random()  # of pauses alone: nothing that is written depends on it
         self._absent = False  # nothing listens there, as a prompt has found out to the end
+        self._heard = False  # somebody has answered there, be it with an error
+        self._warned = -_QUIET  # when somebody was last told why it takes so long
 
     def complete(
         self,
@@ -142,7 +182,8 @@ class EndpointModel:
 
         Raises:
             ValueError: If an argument is out of range, or the server refuses what cannot get
-                better: key, model, address, or a field of the request.
+                better: key, model, address, or a field of the request; or if there is none at
+                the address.
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
         # A chat ends its turn by itself, and a blank line may stand in the middle of a thought.
@@ -182,15 +223,15 @@ class EndpointModel:
     ) -> list[Reply]:
         self._absent = False
         places = asyncio.Semaphore(self.concurrency)
-        refused: list[str] = []
+        refused: list[_RefusedError] = []
 
         async def ask(client: AsyncOpenAI, number: int, request: Mapping[str, object]) -> Reply:
             async with places:
                 try:
                     reply = await self._ask(client, request, stop)
                 except _RefusedError as error:
-                    refused.append(str(error))
-                    reply = _no_reply(str(error))
+                    refused.append(error)
+                    reply = no_reply(str(error))
             on_reply(number, reply)
             return reply
 
@@ -203,21 +244,29 @@ class EndpointModel:
                     ]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
-        unclear = [problem for problem in refused if not _OF_THE_PROMPT.search(problem)]
+        unclear = [error for error in refused if not _OF_THE_PROMPT.search(str(error))]
         if unclear and len(refused) == len(requests):  # then it is not one prompt's fault
-            raise ValueError(self._refusal("request", unclear[0]))
+            raise ValueError(self._refusal(unclear[0].status, str(unclear[0])))
         return [task.result() for task in tasks]
 
     def _client(self) -> AsyncOpenAI:
-        # Without a key, the client takes the environment's, and refuses to start without one.
-        from os import environ
-
+        trust_env = not _on_this_machine(self.base_url)
+        try:
+            http_client = DefaultAsyncHttpxClient(trust_env=trust_env)
+        except (ImportError, ValueError):  # it speaks of no variable, but may print a password
+            names = [name for name in os.environ if name.upper() in _PROXIES]
+            raise ValueError(
+                f"{' or '.join(names) or 'the proxy'} must be a proxy that can be used: one of "
+                'socks5://… needs pip install "httpx2[socks]"; otherwise unset the variable, or '
+                f"set NO_PROXY={urlsplit(self.base_url).hostname}"
+            ) from None
         return AsyncOpenAI(
-            base_url=self.base_url,
-            api_key=self._api_key or environ.get("OPENAI_API_KEY") or "none",
-            timeout=self.timeout,
+            base_url=self._address,
+            # Without a key, the client takes the environment's, and refuses to start without one.
+            api_key=self._api_key or "none",
+            timeout=Timeout(self.timeout, connect=min(self.timeout, _CONNECT)),
             max_retries=0,  # its retries know neither half a JSON nor a missing choice
-            http_client=DefaultAsyncHttpxClient(trust_env=not _on_this_machine(self.base_url)),
+            http_client=http_client,
         )
 
     async def _ask(
@@ -233,82 +282,100 @@ class EndpointModel:
                 async with asyncio.timeout(self.timeout):
                     path = "/chat/completions" if self.chat else "/completions"
                     answer = await client.post(path, body=dict(request), cast_to=object)
-                self._absent = False
-                return self._read(answer, stop)
-            except (TimeoutError, APITimeoutError):
-                problem = f"no answer within {self.timeout:g} seconds"
+                self._absent, self._heard = False, True
+                return read_reply(answer, stop, chat=self.chat)
             except APIStatusError as error:
-                problem = f"{error.status_code}: {error.message}"
-                passing = error.status_code in _PASSING and _SPENT not in problem
-                if error.status_code < 500 and not passing:
-                    if error.status_code in _REFUSED or _OF_THE_PROMPT.search(problem):
-                        raise _RefusedError(problem) from None
-                    named = _NAMED.get(error.status_code, "request")
-                    raise ValueError(self._refusal(named, problem)) from None
-                wait = _seconds_to_wait(error.response.headers)
-            except APIConnectionError as error:
-                problem = f"{error} ({error.__cause__!r})"
-                absent = type(error.__cause__).__name__ == "ConnectError"
+                self._absent, self._heard = False, True
+                problem = self._problem(f"{error.status_code}: {said_by(error.body)}")
+                self._check_hope(error.status_code, problem)
+                wait = seconds_to_wait(error.response.headers)
+            except ErrorAnswerError as error:
+                problem = self._problem(f"{error.status}: {error}")
+                self._check_hope(error.status, problem)
+            except (TimeoutError, APIConnectionError) as error:
+                cause = error.__cause__ or error
+                absent = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
+                if absent:
+                    problem = self._problem(f"no connection: {str(cause) or 'no sign of life'}")
+                elif isinstance(error, TimeoutError | APITimeoutError):
+                    problem = f"no answer within {self.timeout:g} seconds"
+                else:
+                    problem = self._problem(f"{error} ({cause!r})")
             except (OpenAIError, ValueError) as error:  # half a JSON, or not what it should hold
-                problem = f"malformed answer: {error}"
+                problem = self._problem(f"malformed answer: {error}")
             if wait > self.longest_wait:
-                return _no_reply(f"{problem}; the server asks to wait {wait:.0f} seconds")
+                return no_reply(f"{problem}; the server asks to wait {wait:.0f} seconds")
+            if absent and not self._heard and attempt > min(self.max_retries, _NEVER_HEARD):
+                raise ValueError(
+                    f"base_url must be where a server answers, got {self.base_url}: {problem}"
+                )
             if attempt > self.max_retries or (absent and self._absent):
                 self._absent = absent
-                return _no_reply(f"{problem}; attempts: {attempt}")
-            await asyncio.sleep(wait + pause * self._chance.uniform(0.5, 1.0))
+                return no_reply(f"{problem}; attempts: {attempt}")
+            wait += pause * self._chance.uniform(0.5, 1.0)
+            self._warn(f"{problem}; asking again in {wait:.1f} seconds")
+            await asyncio.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _refusal(self, named: str, problem: str) -> str:
+    def _check_hope(self, status: int, problem: str) -> None:
+        """Let go on what may be better the next time.
+
+        Raises:
+            _RefusedError: If the server refuses what the request holds.
+            ValueError: If it would refuse any request.
+        """
+        may_pass = status in _PASSING or status >= 500
+        if status == 200:
+            may_pass = _MAY_PASS.search(problem) is not None
+        if may_pass and not _SPENT.search(problem):
+            return
+        if status in _REFUSED or status == 200 or _OF_THE_PROMPT.search(problem):
+            raise _RefusedError(status, problem)
+        raise ValueError(self._refusal(status, problem))
+
+    def _refusal(self, status: int, problem: str) -> str:
+        hint = ""
+        if status in _REFUSED and (field := _FIELDS.search(problem)):
+            hint = f"; a field is left out by options={{{field[0]!r}: None}}"
         return (
-            f"{named} must be one that the server accepts, got {problem} "
-            f"(model {self.model!r} at {self.base_url})"
+            f"{_NAMED.get(status, 'request')} must be one that the server accepts, got {problem} "
+            f"(model {self.model!r} at {self.base_url}){hint}"
         )
 
-    def _read(self, answer: Any, stop: Sequence[str]) -> Reply:
-        """The reply in an answer; a ValueError says what is wrong with it."""
-        try:
-            [choice] = answer["choices"]
-            text = choice["message"]["content"] if self.chat else choice["text"]
-            reason = choice.get("finish_reason")
-            usage = answer.get("usage") or {}
-            details = usage.get("prompt_tokens_details") or {}
-            given = choice.get("logprobs") or {}
-            logprobs: Sequence[float]
-            if self.chat:
-                logprobs = [token["logprob"] for token in given.get("content") or ()]
-            else:
-                logprobs = given.get("token_logprobs") or ()
-            read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            reused = details.get("cached_tokens")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"one choice with a text expected ({error!r})") from None
-        if not isinstance(text, str | None):
-            raise ValueError(f"a text expected, got {text!r}")
-        if reason == "content_filter":
-            return _no_reply("content_filter: the server withholds the answer")
-        text, stopped = cut(text or "", stop, chat=self.chat)  # not all servers know stop strings
-        if stopped or (stop and reason == "stop"):
-            reason = "stop"
-        elif reason != "length":
-            reason = "end"
-        return Reply(text, reason, read or 0, written or 0, reused or 0, tuple(logprobs) or None)
+    def _problem(self, text: str) -> str:
+        """What went wrong, as it may be shown: some servers repeat the key that they refuse."""
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return well_formed(text)
+
+    def _warn(self, text: str) -> None:
+        """Tell whoever waits, but not of every prompt."""
+        now = time.monotonic()
+        if now - self._warned >= _QUIET:
+            self._warned = now
+            _log.warning("%s: %s", self.base_url, text)
 
 
-def _no_reply(error: str) -> Reply:
-    return Reply("", "error", prompt_tokens=0, completion_tokens=0, error=error)
+def _key(given: str | None) -> str:
+    """The key as it is sent, without the line break that a file or a terminal has left at its end.
+
+    Raises:
+        ValueError: If a request cannot hold it; the error does not show it.
+    """
+    key = (os.environ.get("OPENAI_API_KEY", "") if given is None else given).strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(
+            f"{'OPENAI_API_KEY' if given is None else 'api_key'} must be of ASCII letters, digits "
+            "and signs, got one with another character, which is not shown here"
+        )
+    return key
 
 
-def _seconds_to_wait(headers: Mapping[str, str]) -> float:
-    """How long a server asks to wait, in seconds or until a date; 0 if it does not."""
-    value = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except (ValueError, OverflowError):
-            return 0.0
+def _without_password(url: str) -> tuple[str, str]:
+    """An address as it may be shown, without user and password, and that password."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host).geturl(), parts.password or ""
 
 
 def _on_this_machine(url: str) -> bool:

@@ -185,7 +185,10 @@ class _Draw(LogitsProcessor):
             times = torch.stack(
                 [torch.empty(scores.size(-1)).exponential_(generator=g) for g in self.generators]
             )
-            noisy = scores / self.temperature - times.log().to(scores)
+            # At a tiny temperature scores / temperature, at a huge one temperature * noise would be
+            # beyond all numbers: of the two only the ratio counts.
+            scale = max(1.0, self.temperature)
+            noisy = scores / scale - self.temperature / scale * times.log().to(scores)
         if self.keep:
             chosen = noisy.argmax(dim=-1, keepdim=True)
             self.kept.append(scores.log_softmax(dim=-1).gather(-1, chosen).cpu())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-__all__ = ["LanguageModel", "Reply"]
+__all__ = ["LanguageModel", "Reply", "in_chat"]
 
 FinishReason = Literal["end", "stop", "length", "error"]
 
@@ -60,3 +60,11 @@ class LanguageModel(Protocol):
             ValueError: If an argument is out of range.
         """
         ...
+
+
+def in_chat(model: LanguageModel) -> bool:
+    """Whether prompts are put to a model as turns of a conversation, as its ``chat`` says.
+
+    Such a model ends its answer by itself. One without that attribute goes on with a text.
+    """
+    return bool(getattr(model, "chat", False))

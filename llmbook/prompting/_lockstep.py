@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from llmbook.models.protocol import LanguageModel, Reply
+from llmbook.models.protocol import LanguageModel, Reply, in_chat
 
 
 class Ask(NamedTuple):
@@ -18,7 +18,7 @@ class Ask(NamedTuple):
 
     prompt: str
     max_new_tokens: int
-    stop: tuple[str, ...]
+    stop: tuple[str, ...]  # where a model that would go on and on is to end; not for a chat
     temperature: float = 0.0
     seed: int = 0
 
@@ -97,7 +97,8 @@ def _complete(model: LanguageModel, asks: Sequence[Ask]) -> list[Answered]:
             [asks[place].prompt for place in places],
             max_new_tokens=first.max_new_tokens,
             temperature=first.temperature,
-            stop=first.stop,
+            # A turn of a chat ends by itself, and a blank line or a question may stand within it.
+            stop=() if in_chat(model) else first.stop,
             seed=[asks[place].seed for place in places],
         )
         share = (time.perf_counter() - start) / len(places)

@@ -198,6 +198,11 @@ class FewShot(ZeroShot):
         return self._render(problem, self.exemplars)
 
 
+def _concluded(text: str) -> str:
+    """What follows a conclusion; a chat doesn't go on with its sentence, but begins one anew."""
+    return read_after()(text) or read_sentence(text)
+
+
 _THOUGHT = PromptTemplate(exemplar="Q: {question}\nA: {rationale} The answer is {answer}.\n\n")
 
 
@@ -258,7 +263,7 @@ class ChainOfThought(ZeroShot):
         begun = f"{self._prompt(trace.problem)} {self.trigger}"
         one = Ask(begun, self.max_new_tokens, stop)
         reasoning = yield from ask(trace, one, "reasoning", question, read_text)
-        yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", read_sentence)
+        yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", _concluded)
 
     def _prompt(self, problem: Problem) -> str:
         return self._render(problem, self.exemplars)

@@ -63,7 +63,8 @@ class PromptTemplate:
     turn: str = "Q: {question}\nA: {answer}\n\n"  # an earlier question with its answer
     question: str = "Q: {question}\nA:"  # broken off where the answer begins
     separator: str = " ; "  # between the questions of a plan
-    stop: tuple[str, ...] = ("\n\n", "\nQ:")  # an answer ends before the first of these
+    # An answer ends before the first of these, except in a chat, whose turns end by themselves.
+    stop: tuple[str, ...] = ("\n\n", "\nQ:")
     instruction: str = ""  # what the prompt begins with, as it stands
 
     def __post_init__(self) -> None:

@@ -70,6 +70,26 @@ def test_the_librarys_draws_depend_on_prompt_and_seed_alone(tmp_path):
     assert batch[1].text == alone.text != batch[2].text
 
 
+def test_of_stop_strings_that_end_together_the_first_cuts_for_both_backends(tmp_path):
+    folder = save_tiny(tmp_path, "llama")
+    for model in (models.load(folder), models.load(folder, backend="transformers")):
+        [full] = model.complete(PROMPTS[:1], max_new_tokens=20)
+        begin = full.text.index(full.text[3:8])
+        for stop in ([full.text[3:8], full.text[5:8]], [full.text[5:8], full.text[3:8]]):
+            [reply] = model.complete(PROMPTS[:1], max_new_tokens=20, stop=stop)
+            assert reply.text == full.text[: min(begin, full.text.index(full.text[5:8]))]
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 5e-324])
+def test_a_temperature_as_good_as_0_is_greedy_for_both_backends(tmp_path, temperature):
+    folder = save_tiny(tmp_path, "llama")
+    for model in (models.load(folder), models.load(folder, backend="transformers")):
+        greedy, found = (
+            model.complete(PROMPTS, max_new_tokens=12, temperature=t) for t in (0.0, temperature)
+        )
+        assert [reply.text for reply in found] == [reply.text for reply in greedy]
+
+
 def test_what_ours_does_not_know_goes_to_the_library(tmp_path):
     folder = save_tiny(tmp_path, "gemma")
     assert isinstance(models.load(folder), TransformersModel)

@@ -12,6 +12,7 @@ from llmbook.evaluation import read_transcript
 from llmbook.models import ScriptedModel
 from llmbook.prompting import LeastToMost, Trace
 from llmbook.tasks import scan
+from tests.unit.test_endpoint import Sent, chatting, serving
 
 STORY = " bo ann +3 ; dot 4 ; ann 7 ; cy bo -2 ;"
 
@@ -63,7 +64,8 @@ def test_evaluate_goes_on_and_compare_reads_its_files(tmp_path):
                "--out", files["least-to-most"])  # fmt: skip
     assert "of 25" in more.stdout and "single steps" in more.stdout
     both = run("compare", *files.values(), "--task", "chains")
-    assert both.exit_code == 1 and "same problems" in both.stderr
+    assert both.exit_code == 1
+    assert "FIRST and SECOND must be of the same problems in the same order" in both.stderr
     run("evaluate", "--model", "chains-tiny", "--strategy", "chain-of-thought", "--count", 25,
         "--size", 10, "--out", files["chain-of-thought"])  # fmt: skip
     both = run("compare", *files.values())
@@ -93,8 +95,10 @@ def test_a_transcript_says_by_which_rules_it_is_graded(tmp_path):
     ]
     assert run("compare", bare, file).stdout.splitlines() == [done[1], done[0], *done[2:]]
     for arguments, message in (
-        ((file, file, "--task", "scan"), f"task must be chains for {file}, got scan"),
-        ((bare, bare), f"task must be given: neither {bare} nor"),
+        ((file, file, "--task", "scan"), f"--task must be chains for {file}, got scan"),
+        ((bare, bare), f"--task must be given: neither {bare} nor"),
+        ((file, bare, "--task", "sums"), "--task must be chains for"),
+        ((bare, bare, "--task", "sums"), "--task must be one of last-letters"),
     ):
         done = run("compare", *arguments)
         assert done.exit_code == 1 and message in done.stderr
@@ -134,6 +138,7 @@ def test_what_was_answered_is_kept_batch_by_batch(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_a_model_of_the_book_is_asked_what_it_has_learned(model, strategy, asked):
     found = _solving.asking(model, strategy, None, chat=None, max_new_tokens=None)
+    assert found.trained
     assert (found.model.name, found.strategy.name, found.task) == asked
     [problem] = _solving.draw(found.task, 1, 4, 0)
     assert found.grade(problem, found.strategy.solve(problem, found.model).answer)
@@ -145,7 +150,12 @@ def test_a_model_of_the_book_is_asked_what_it_has_learned(model, strategy, asked
 def test_whether_to_chat_is_for_the_model_to_say_unless_it_is_told(options, chat, monkeypatch):
     given = []
     reply = ScriptedModel({"walk\nA:": " WALK"})
-    monkeypatch.setattr(_solving, "load", lambda name, *, chat: given.append((name, chat)) or reply)
+
+    def load(name, *, chat, options):
+        given.append((name, chat))
+        return reply
+
+    monkeypatch.setattr(_solving, "load", load)
     done = run("solve", "walk", "--model", "http://host/v1#m", "--strategy", "few-shot",
                "--task", "scan", *options)  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -169,24 +179,29 @@ def test_the_same_answer_is_graded_alike_by_both_commands():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["solve", "x", "--strategy", "guess"], "strategy must be least-to-most or zero-shot for "),
+        (["solve", "x", "--strategy", "guess"], "--strategy must be least-to-most or zero-shot "),
         (["solve", "x", "--strategy", "few-shot"], "scan-tiny, got few-shot"),
         (["solve", "x", "--strategy", "chain-of-thought"], "scan-tiny, got chain-of-thought"),
         (["solve", "x", "--model", "chains-tiny", "--strategy", "zero-shot"],
-         "strategy must be least-to-most or chain-of-thought for chains-tiny, got zero-shot"),
+         "--strategy must be least-to-most or chain-of-thought for chains-tiny, got zero-shot"),
         (["solve", "x", "--model", "scan-tiny-direct", "--strategy", "least-to-most"],
-         "strategy must be zero-shot for scan-tiny-direct, got least-to-most"),
+         "--strategy must be zero-shot for scan-tiny-direct, got least-to-most"),
         (["solve", "x", "--model", "scan-tiny-direct", "--task", "word-problems"],
-         "task must be scan for the model scan-tiny-direct"),
-        (["solve", "x", "--max-new-tokens", "8"], "max_new_tokens must not be given: scan-tiny is"),
-        (["solve", "x", "--model", "chains-tiny", "--chat"], "chat must not be given: chains-tiny"),
-        (["evaluate", "--no-chat"], "chat must not be given: scan-tiny is asked as it was trained"),
-        (["solve", "x", "--task", "chains"], "task must be scan for the model scan-tiny"),
-        (["solve", "x", "--model", "smollm2-135m", "--strategy", "guess"], "name must be one of"),
-        (["solve", "x", "--model", "smollm2-135m", "--task", "sums"], "name must be one of"),
-        (["solve", "x", "--model", "smollm2-135m", "--task", "chains"], "task must be one with"),
+         "--task must be scan for the model scan-tiny-direct"),
+        (["solve", "x", "--max-new-tokens", "8"], "--max-new-tokens must not be given: scan-tiny"),
+        (["solve", "x", "--model", "chains-tiny", "--chat"], "--chat must not be given: chains-t"),
+        (["evaluate", "--no-chat"], "--chat must not be given: scan-tiny is asked as it was trai"),
+        (["solve", "walk", "--option", "top_p=1"], "--option must not be given: scan-tiny is ask"),
+        (["solve", "x", "--option", "top_p"], "--option must be NAME=VALUE, got 'top_p'"),
+        (["solve", "x", "--task", "chains"], "--task must be scan for the model scan-tiny"),
+        (["solve", "x", "--model", "smollm2-135m", "--strategy", "cot"], "--strategy must be one"),
+        (["solve", "x", "--model", "smollm2-135m", "--task", "sums"], "--task must be one of "),
+        (["solve", "x", "--model", "smollm2-135m", "--task", "chains"], "--task must be one with"),
+        (["solve", " ", "--model", "http://127.0.0.1:9/v1#m"], "QUESTION must have a question"),
+        (["solve", "x", "--model", "http://127.0.0.1:9/v1"], "--model must tell a model after the"),
         (["evaluate", "--model", "none/some-tiny", "--count", "1"], "'none/some-tiny' is neither"),
-        (["evaluate", "--model", "chains-tiny", "--size", "14"], "size must be at most 13 for "),
+        (["evaluate", "--model", "chains-tiny", "--size", "14"], "--size must be at most 13 for "),
+        (["evaluate", "--count", "99999", "--size", "2"], "--count must be 1 to "),
         (["compare", "none.jsonl", "none.jsonl", "--task", "scan"], "none.jsonl: No such file"),
     ],
 )  # fmt: skip
@@ -194,3 +209,125 @@ def test_what_cannot_be_done_is_told_in_a_line(arguments, message):
     done = run(*arguments)
     assert done.exit_code == 1 and done.stderr.startswith("llmbook: ")
     assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "question", "context"),
+    [
+        ("scan-tiny", "fly left", ""),
+        ("scan-tiny", "Anna has 3 apples. She buys 2 bags with 4 each. How many has she?", ""),
+        ("scan-tiny", "jump twice and walk and run", ""),
+        ("scan-tiny", "walk", STORY),
+        ("scan-tiny-direct", "who are you?", ""),
+        ("chains-tiny", "x", ""),
+        ("chains-tiny", "cy", ""),
+        ("chains-tiny", "eve", STORY),  # of whom nothing is told
+        ("chains-tiny", "How many has cy?", STORY),
+        ("chains-tiny", "cy", "bo has 3 more than ann, who has 7; cy has 2 less than bo."),
+        ("chains-tiny", "cy", f"{STORY} eve"),
+        ("chains-tiny", "cy", " cy bo -2 ; bo cy +2 ;"),  # a circle
+        ("chains-tiny", "cy", " cy bo -2 ;"),
+        ("chains-tiny", "cy", " cy 3 ; cy 4 ;"),
+        ("chains-tiny", "cy", " cy 300 ;"),
+        ("chains-tiny", "cy", " cy bo +12 ; bo 1 ;"),
+        ("chains-tiny", "cy", " cy bo -2 ; bo 1 ;"),
+        ("chains-tiny-chain-of-thought", "x", ""),
+    ],
+)
+def test_a_model_made_for_one_task_refuses_another(model, question, context):
+    done = run("solve", question, "--model", model, "--context", context)
+    assert done.exit_code == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert f"QUESTION must be of the kind that {model} was trained for" in done.stderr
+    assert "--model smollm2-135m" in done.stderr and "server" in done.stderr
+
+
+def test_blanks_around_the_words_of_a_story_do_not_count():
+    done = run("solve", "cy", "--model", "chains-tiny", "--context", STORY.strip(), "--no-trace")
+    assert (done.exit_code, done.stdout) == (0, "8\n")
+
+
+AT_A_SERVER = ("--task", "scan", "--strategy", "few-shot")
+
+
+@pytest.mark.parametrize("options", [[], ["--no-trace"], ["--json"]])
+def test_where_no_server_is_solve_says_so_soon(options):
+    with serving() as server:
+        url = server.url
+    done = run("solve", "walk", "--model", f"{url}#m", *AT_A_SERVER, *options)
+    assert done.exit_code == 1 and done.stdout == ""
+    assert f"llmbook: --model must be where a server answers, got {url}: no conn" in done.stderr
+
+
+def test_where_no_server_is_evaluate_says_so_and_finds_nothing_right(tmp_path):
+    with serving() as server:
+        url = server.url
+    done = run("evaluate", "--model", f"{url}#m", *AT_A_SERVER, "--out", tmp_path / "t.jsonl")
+    assert done.exit_code == 1 and "right" not in done.stdout
+    assert f"llmbook: --model must be where a server answers, got {url}: no conn" in done.stderr
+
+
+LONG = Sent({"error": {"message": "prompt is too long"}}, 400)
+
+
+@pytest.mark.parametrize("options", [[], ["--no-trace"], ["--json"]])
+def test_an_error_in_place_of_an_answer_is_no_success(options):
+    with serving(lambda prompt, attempt: LONG) as server:
+        done = run("solve", "walk", "--model", f"{server.url}#m", *AT_A_SERVER, *options)
+    assert done.exit_code == 1 and bool(done.stdout) == (options != ["--no-trace"])
+    assert "gave no answer but an error: 400: prompt is too long" in done.stderr
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_an_evaluation_with_errors_is_no_success(tmp_path, every):
+    file, failing = tmp_path / "t.jsonl", {"left": True}
+
+    def fault(prompt, attempt):
+        wrong = failing["left"] and (every or len(server.seen) == 1)
+        return LONG if wrong else chatting("WALK")
+
+    with serving(fault) as server:
+        command = ("evaluate", "--model", f"{server.url}#m", *AT_A_SERVER, "--count", 3,
+                   "--batch-size", 1, "--out", file)  # fmt: skip
+        done = run(*command)
+        assert done.exit_code == 1 and ("of 3" in done.stdout) == (not every)
+        assert f"an error in {3 if every else 1} of 3 problems" in done.stderr
+        assert "prompt is too long; the same command asks them again" in done.stderr
+        failing["left"] = False
+        done = run(*command)
+        assert done.exit_code == 0, done.output
+
+
+def test_fields_of_a_request_can_be_left_out_and_added(tmp_path):
+    refusing = Sent({"error": {"message": "Unsupported parameter: 'max_tokens'"}}, 400)
+    with serving(
+        lambda prompt, attempt: refusing if "max_tokens" in server.requests[-1] else chatting("x")
+    ) as server:
+        command = ("solve", "walk", "--model", f"{server.url}#m", *AT_A_SERVER)
+        done = run(*command)
+        assert done.exit_code == 1
+        assert "a field is left out by --option max_tokens=null" in done.stderr
+        done = run(*command, "--option", "max_tokens=null", "--option", "max_completion_tokens=9",
+                   "--option", "stop=null", "--option", "reasoning_effort=low")  # fmt: skip
+        assert done.exit_code == 0, done.output
+    body = server.requests[-1]
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (9, "low")
+    assert not {"max_tokens", "stop"} & body.keys()
+
+
+def test_a_key_that_is_refused_is_not_shown(monkeypatch):
+    key = "sk-a-key-of-some-length"
+    monkeypatch.setenv("OPENAI_API_KEY", f"{key}\n")
+    wrong = Sent({"error": {"message": f"Incorrect API key {key}"}}, 401)
+    with serving(lambda prompt, attempt: wrong) as server:
+        done = run("solve", "walk", "--model", f"{server.url}#m", *AT_A_SERVER)
+    assert done.exit_code == 1 and key not in done.output
+    assert "OPENAI_API_KEY must be one that the server accepts, got 401: Incorrect" in done.stderr
+
+
+def test_a_file_that_holds_problems_twice_is_not_compared(tmp_path):
+    file, twice = tmp_path / "t.jsonl", tmp_path / "twice.jsonl"
+    run("evaluate", "--model", "chains-tiny", "--count", 3, "--size", 2, "--out", file)
+    first, *lines = file.read_text().splitlines()
+    twice.write_text("".join(f"{line}\n" for line in [first, *lines, *lines]))
+    done = run("compare", twice, twice)
+    assert done.exit_code == 1 and f"{twice} must hold each problem once, got " in done.stderr

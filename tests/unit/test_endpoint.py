@@ -9,13 +9,28 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 
 import pytest
 
 from llmbook.evaluation import evaluate
-from llmbook.models import EndpointModel
-from llmbook.prompting import ZeroShot
+from llmbook.models import EndpointModel, Reply
+from llmbook.prompting import Trace, ZeroShot
 from llmbook.tasks.problem import Problem
+
+
+class Sent(NamedTuple):
+    """An answer as a server sends it, whatever it is."""
+
+    body: object  # a text as it stands, anything else as JSON
+    status: int = 200
+    kind: str = "application/json"
+
+
+def chatting(content, finish_reason="stop", **fields) -> Sent:
+    """The answer to a chat that holds just this."""
+    choice = {"message": {"role": "assistant", "content": content}, "finish_reason": finish_reason}
+    return Sent({"choices": [choice | fields.pop("choice", {})], **fields})
 
 
 class Server(ThreadingHTTPServer):
@@ -29,7 +44,7 @@ class Server(ThreadingHTTPServer):
         self.fault, self.lock = fault, threading.Lock()
         self.seen: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
-        self.requests, self.busy, self.most = [], 0, 0
+        self.requests, self.keys, self.busy, self.most = [], set(), 0, 0
 
     def handle_error(self, request, client_address):
         pass  # a client that has had enough is no news here
@@ -51,6 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             server.busy += 1
             server.most = max(server.most, server.busy)
             server.requests.append(body)
+            server.keys.add(self.headers["Authorization"])
             attempt = server.seen[prompt]
         try:
             fault = server.fault(prompt, attempt)
@@ -65,8 +81,12 @@ class Handler(BaseHTTPRequestHandler):
         if fault in ("stall", "reset"):
             self.close_connection = True
             return
+        if isinstance(fault, Sent):
+            body = fault.body if isinstance(fault.body, str) else json.dumps(fault.body)
+            self._send(fault.status, {"Content-Type": fault.kind}, body.encode())
+            return
         status, headers, message = 200, {}, ""
-        if isinstance(fault, tuple):
+        if type(fault) is tuple:
             status, headers, message = fault
         text = f" {int(prompt.split()[1]) + 1}" if prompt.startswith("Q: ") else prompt.swapcase()
         plain = self.path.endswith("v1/completions")
@@ -80,12 +100,15 @@ class Handler(BaseHTTPRequestHandler):
         if fault is None:
             with self.server.lock:
                 self.server.answered[prompt] += 1
+        self._send(status, headers, data, cut=fault == "cut")
+
+    def _send(self, status, headers, data, cut=False):
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if fault == "cut":
+        if cut:
             data = data[: len(data) // 2]
             self.close_connection = True
         self.wfile.write(data)
@@ -97,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(fault=lambda prompt, attempt: None):
     server = Server(fault)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server
@@ -309,18 +332,38 @@ def test_the_server_says_how_long_to_wait():
 def test_a_date_to_wait_for_is_understood():
     from email.utils import formatdate
 
-    from llmbook.models.endpoint import _seconds_to_wait
+    from llmbook.models._answer import seconds_to_wait
 
-    assert 50 < _seconds_to_wait({"retry-after": formatdate(time.time() + 60, usegmt=True)}) <= 60
-    assert _seconds_to_wait({"retry-after": "soon"}) == 0.0 == _seconds_to_wait({})
+    assert 50 < seconds_to_wait({"retry-after": formatdate(time.time() + 60, usegmt=True)}) <= 60
+    assert seconds_to_wait({"retry-after": "soon"}) == 0.0 == seconds_to_wait({})
 
 
-def test_where_nothing_listens_is_found_out():
+def test_where_nothing_has_ever_listened_is_found_out_at_once(caplog):
     with serving() as server:
         url = server.url
-    model = EndpointModel("m", url, backoff=0.0, max_retries=1)
-    replies = model.complete(["a", "b"])
-    assert [reply.finish_reason for reply in replies] == ["error", "error"]
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=f"base_url must be where a server answers, got {url}: no"):
+        EndpointModel("m", url).complete(["a", "b"])
+    assert time.monotonic() - start < 10  # and not the half minute that a busy one gets
+    assert "asking again in" in caplog.text and caplog.text.count("\n") == 1
+
+
+def test_a_server_that_was_there_may_come_back():
+    with serving() as server:
+        model = EndpointModel("m", server.url, backoff=0.0, max_retries=3)
+        assert model.complete(["a"])[0].text == "A"
+    [reply] = model.complete(["a"])
+    assert reply.finish_reason == "error" and "no connection" in reply.error
+    assert "attempts: 4" in reply.error
+
+
+def test_whoever_waits_is_told_why(caplog):
+    with serving(
+        lambda prompt, attempt: (503, {}, "warming up") if attempt < 3 else None
+    ) as server:
+        EndpointModel("m", server.url, backoff=0.01).complete(["a", "b", "c"])
+    assert "503: warming up; asking again in" in caplog.text
+    assert caplog.text.count("\n") == 1  # not of every prompt
 
 
 def test_a_proxy_does_not_come_between(monkeypatch):
@@ -328,6 +371,159 @@ def test_a_proxy_does_not_come_between(monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with serving() as server:
         assert EndpointModel("m", server.url, max_retries=0).complete(["a"])[0].text == "A"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://ann:secret@127.0.0.1:9", "gopher://ann:secret@host"])
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ValueError, match=r"^ALL_PROXY must be .*httpx2\[socks\].*unset") as error:
+        EndpointModel("m", "http://far.example/v1").complete(["a"])
+    assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+KEY = "sk-a-key-of-some-length"
+
+
+@pytest.mark.parametrize("key", [KEY, f"{KEY}\n", f" {KEY}\r\n"])
+@pytest.mark.parametrize("environment", [True, False])
+def test_a_key_is_sent_without_what_stands_around_it(monkeypatch, key, environment):
+    if environment:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+    with serving() as server:
+        EndpointModel("m", server.url, api_key=None if environment else key).complete(["a"])
+    assert server.keys == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n{KEY}", f"{KEY}é", f"“{KEY}”", f"{KEY}\x7f"])
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "api_key"])
+def test_a_key_that_cannot_be_sent_is_an_error_at_once(monkeypatch, key, name):
+    given = key if name == "api_key" else None
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ValueError, match=f"^{name} must be of ASCII") as error:
+        EndpointModel("m", "http://127.0.0.1:9/v1", api_key=given)
+    assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [401, 400, 200, 500, 429])
+def test_no_secret_is_shown(tmp_path, caplog, status):
+    """Not even where the server repeats it, nor the password in an address."""
+    file, password = tmp_path / "t.jsonl", "open-sesame"
+    answer = Sent({"error": {"message": f"Incorrect key {KEY} or {password}"}}, status)
+    with serving(lambda prompt, attempt: answer if "1 + 1" in prompt else None) as server:
+        url = server.url.replace("http://", f"http://ann:{password}@")
+        model = EndpointModel("m", url, api_key=KEY, max_retries=1, backoff=0.01)
+        told = ""
+        try:
+            traces = evaluate(ZeroShot(), model, PROBLEMS[:3], transcript=file)
+            told += "".join(str(trace) + trace.to_json() for trace in traces)
+        except ValueError as error:
+            told += str(error)
+    told += file.read_text() + caplog.text
+    assert "Incorrect key … or …" in told
+    assert KEY not in told and password not in told
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (chatting("14"), "14"),
+        (chatting(None), ""),
+        (chatting([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                   {"type": "text", "text": "1"}, {"type": "text", "text": "4"}]), "14"),
+        (chatting([]), ""),
+        (chatting("14")._replace(kind="text/plain"), "14"),
+        (chatting("half \ud83d of one"), "half \ufffd of one"),
+        (chatting("\ude00, end \ud83d"), "\ufffd, end \ufffd"),
+        (chatting("14", error=None), "14"),
+        (chatting("14", usage=None), "14"),
+        (chatting("14", usage=[7]), "14"),
+        (chatting("14", choice={"logprobs": {"content": [{"token": "14"}]}}), "14"),
+        (chatting("14", choice={"logprobs": {"content": [{"logprob": "-0.5"}]}}), "14"),
+    ],
+)  # fmt: skip
+def test_texts_are_taken_from_answers_of_any_shape(tmp_path, sent, text):
+    """And what is taken can be written down, read again, and be put into the next prompt."""
+    with serving(lambda prompt, attempt: sent) as server:
+        model, file = EndpointModel("m", server.url, max_retries=0), tmp_path / "t.jsonl"
+        [reply] = model.complete(["a"])
+        assert (reply.text, reply.finish_reason, reply.error) == (text, "end", "")
+        [trace] = evaluate(ZeroShot(), model, PROBLEMS[:1], transcript=file)
+        assert [trace] == evaluate(ZeroShot(), model, PROBLEMS[:1], transcript=file)
+        assert Trace.from_json(trace.to_json()) == trace
+        model.complete([reply.text])
+
+
+@pytest.mark.parametrize(
+    ("count", "taken"),
+    [(12, 12), (12.0, 12), ("12", 12), ("12.0", 12), (None, 0), ("many", 0), ([], 0), (-1, 0)],
+)
+def test_counts_of_tokens_are_integers(count, taken):
+    usage = {"prompt_tokens": count, "completion_tokens": count,
+             "prompt_tokens_details": {"cached_tokens": count}}  # fmt: skip
+    with serving(lambda prompt, attempt: chatting("14", usage=usage)) as server:
+        [reply] = EndpointModel("m", server.url, max_retries=0).complete(["a"])
+    assert reply == Reply("14", "end", taken, taken, taken)
+    assert type(reply.prompt_tokens) is type(reply.reused_tokens) is int
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (chatting(None, "error"), "failed on the server's side"),
+        (chatting("14 is", "error", choice={"error": {"code": 502, "message": "gone"}}), "gone"),
+        (chatting(14), "a text expected"),
+        (Sent({"choices": [None]}), "one choice expected"),
+        (Sent([]), r"an object of JSON expected, got \[\]"),
+        (Sent("", kind="text/plain"), "malformed answer"),
+        (Sent({"error": {"code": 503, "message": "no more room"}}), "503: no more room"),
+        (Sent({"error": {"code": "429", "message": "slowly"}}), "429: slowly"),
+        (Sent({"error": "The model is overloaded"}), "200: The model is overloaded"),
+        (Sent({"detail": "out of memory"}, 500), "500: out of memory"),
+        (Sent("upstream gave up", 502, "text/plain"), "502: upstream gave up"),
+        (Sent("<html><title>Bad\nGateway</title></html>", 502, "text/html"), "502: Bad Gateway"),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_told(sent, error):
+    with serving(lambda prompt, attempt: sent if attempt < 3 else None) as server:
+        model = EndpointModel("m", server.url, backoff=0.01)
+        assert model.complete(["a"])[0].text == "A" and server.seen["a"] == 3
+    with serving(lambda prompt, attempt: sent) as server:
+        model = EndpointModel("m", server.url, backoff=0.01, max_retries=1)
+        [reply] = model.complete(["a"])
+    assert reply.finish_reason == "error" and re.search(error, reply.error)
+    assert server.seen["a"] == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (Sent({"error": "no such route: POST /chat"}), "model or base_url must .* no such route"),
+        (Sent({"error": {"message": "no key", "code": 401}}), "^api_key must .* 401: no key"),
+        (Sent({"error": {"message": "bad", "code": "bad_key"}}), "^api_key, model or .* 200: bad"),
+        (Sent({"object": "error", "message": "no model m"}), "base_url must .* no model m"),
+        (Sent("<html><title>Welcome</title>", kind="text/html"), "base_url .* no JSON but Welcome"),
+        (Sent("data: {}\n\n", kind="text/event-stream"), "base_url must .* no JSON but data: {}"),
+        (Sent({"detail": "who are you?"}, 401), "^api_key must .* 401: who are you"),
+        (Sent({"detail": [{"loc": ["body"], "msg": "bad"}]}, 422), "^request must .* 422: .*bad"),
+        (Sent("not here", 404, "text/plain"), "^model or base_url must .* 404: not here"),
+        (Sent({"error": {"message": "Unsupported parameter: 'max_tokens'"}}, 400),
+         r"^request must .*; a field is left out by options=\{'max_tokens': None\}"),
+    ],
+)  # fmt: skip
+def test_what_cannot_pass_is_told_at_once(sent, error):
+    refused = pytest.raises(ValueError, match=error)
+    with serving(lambda prompt, attempt: sent) as server, refused:
+        EndpointModel("m", server.url).complete(["a"])
+    assert server.seen["a"] == 1
+
+
+def test_fields_can_be_left_out_and_renamed():
+    options = {"max_tokens": None, "stop": None, "temperature": None, "max_completion_tokens": 9}
+    with serving() as server:
+        model = EndpointModel("m", server.url, options=options)
+        assert model.complete(["aBc"], stop=["b"])[0].text == "A"  # where it ends is still known
+    [body] = server.requests
+    assert body.keys() == {"model", "messages", "max_completion_tokens"}
 
 
 @pytest.mark.parametrize(

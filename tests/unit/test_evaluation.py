@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -238,6 +240,61 @@ def test_what_failed_is_asked_again_and_nothing_else(tmp_path):
     assert [trace.problem for trace in traces] == PROBLEMS
     assert not any(trace.issues for trace in traces) and read_transcript(file) == traces
     assert json.loads(file.read_text().splitlines()[0])["task"] == "sums"
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_a_transcript_may_be_any_path(tmp_path, form):
+    file = form(tmp_path / "t.jsonl")
+    traces = evaluate(ZeroShot(), Recorder(plus_one), PROBLEMS, transcript=file)
+    assert read_transcript(file) == traces
+
+
+def test_only_one_evaluation_at_a_time_writes_to_a_transcript(tmp_path):
+    file, begun, second = tmp_path / "t.jsonl", threading.Event(), []
+
+    def wait(prompt, attempt):
+        begun.set()
+        while not second and attempt == 1:
+            time.sleep(0.01)
+
+    with serving(wait) as server, ThreadPoolExecutor(1) as thread:
+        model = EndpointModel("m", server.url, chat=False)
+        first = thread.submit(evaluate, ZeroShot(), model, PROBLEMS, transcript=file)
+        assert begun.wait(60)
+        before = file.read_bytes()
+        try:
+            evaluate(ZeroShot(), Recorder(plus_one), PROBLEMS, transcript=file)
+        except ValueError as error:
+            second.append(str(error))
+        finally:
+            second.append("over")
+        assert first.result() == read_transcript(file) and len(first.result()) == 10
+    assert "t.jsonl must be written by one program at a time" in second[0]
+    assert before.count(b"\n") == 1  # the settings
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "line", ["[1, 2]", "{", '{"key": "a"}', '{"key": "a", "reply": {"text": 1}}', "3"]
+)
+def test_replies_that_cannot_be_read_are_named(tmp_path, line):
+    file = tmp_path / "t.jsonl"
+    (tmp_path / "t.jsonl.replies").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"t\.jsonl\.replies, line 1: must be a reply"):
+        evaluate(ZeroShot(), Recorder(plus_one), PROBLEMS, transcript=file)
+
+
+def test_what_is_asked_of_a_server_is_a_setting_but_no_secret_is_kept(tmp_path):
+    file, secret = tmp_path / "t.jsonl", "sk-in-a-field"
+    with serving() as server:
+        options = {"top_p": 0.5, "max_tokens": None, "api_key": secret, "more": {"Secret": secret}}
+        model = EndpointModel("m", server.url, chat=False, options=options)
+        evaluate(ZeroShot(), model, PROBLEMS[:1], transcript=file)
+        assert secret not in file.read_text()
+        evaluate(ZeroShot(), model, PROBLEMS[:2], transcript=file)
+        other = EndpointModel("m", server.url, chat=False, options=options | {"top_p": 1})
+        with pytest.raises(ValueError, match="the options of the model is"):
+            evaluate(ZeroShot(), other, PROBLEMS, transcript=file)
 
 
 CHILD = """

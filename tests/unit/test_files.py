@@ -1,13 +1,15 @@
-"""Files that take the place of others: whole, on the disk, and readable as the umask has it."""
+"""Files that take the place of others whole, and are written by one program at a time."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from llmbook._files import replacing
+from llmbook._files import locked, replacing
 
 
 def test_the_new_file_is_on_the_disk_before_it_takes_the_place(tmp_path, monkeypatch):
@@ -53,3 +55,31 @@ def test_the_umask_says_who_may_read(tmp_path, umask, mode):
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
+HOLD = """
+import pathlib, sys
+from llmbook._files import locked
+
+with locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_lock_lasts_as_long_as_the_program_that_holds_it(tmp_path, end):
+    path = tmp_path / "new" / "run"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        refused = pytest.raises(ValueError, match="run must be written by one program at a time")
+        with refused, locked(path):
+            pass
+        other.kill() if end == "kill" else other.stdin.close()
+        other.wait()
+    with locked(path), pytest.raises(ValueError, match="another is at it"), locked(path):
+        pass
+    with locked(path):
+        assert [file.name for file in path.parent.iterdir()] == ["run.lock"]
+    assert not [*path.parent.iterdir()]

@@ -1,5 +1,6 @@
 """Generation: equal to rereading everything, whatever is batched, kept, stopped or streamed."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -211,6 +212,39 @@ def test_a_stop_string_may_come_in_pieces(stop, text, lookup):
     assert "".join(TextGenerator(model, BYTES).stream("abcdef", config)) == text
 
 
+@pytest.mark.parametrize(
+    ("stop", "text"),
+    [
+        (("def", "f"), "abc"),
+        (("f", "def"), "abc"),
+        (("ef", "bcdef", "f"), "a"),
+        (("e", "bcd"), "a"),
+        (("cde", "abcde"), ""),
+    ],
+)
+@pytest.mark.parametrize("lookup", [0, 15])
+def test_of_stop_strings_that_end_together_the_one_that_begins_first_counts(stop, text, lookup):
+    config = GenerationConfig(max_new_tokens=20, stop=stop, lookup=lookup)
+    model = constant_cycle("abcdef")
+    [completion] = generate(model, BYTES, ["abcdef"], config)
+    assert (completion.text, completion.finish_reason) == (text, "stop")
+    assert "".join(TextGenerator(model, BYTES).stream("abcdef", config)) == text
+
+
+def test_a_token_may_hold_several_stop_strings():
+    tokenizer = Tokenizer([(b"x", b"y"), (b"xy", b"z")])  # "xyz" is one token, 257
+    sizes = {"vocab_size": 258, "d_model": 16, "num_layers": 1, "num_heads": 2}
+    model = GPT(GPTConfig(**sizes, tie_weights=False))
+    with torch.no_grad():
+        model.final_norm.weight.zero_()
+        model.final_norm.bias.fill_(1.0)
+        model.output_head.weight.zero_()
+        model.output_head.weight[257] = 1.0  # which it writes, whatever it has read
+    for stop in (("y", "z"), ("z", "y")):
+        [completion] = generate(model, tokenizer, ["a"], GenerationConfig(5, stop=stop))
+        assert (completion.text, completion.finish_reason) == ("x", "stop")
+
+
 def test_a_stream_that_is_left_leaves_the_generator_sound():
     model = make_model()
     model.train()
@@ -329,6 +363,24 @@ def test_the_nucleus_by_hand():
     assert greedy.tolist() == [[0.0, 1.0, 0.0]]
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-38, 1e-45, 1e-300, 5e-324])
+def test_a_temperature_as_good_as_0_is_greedy(temperature):
+    logits = torch.tensor([[3.0, 88.0, -2.0, 87.5], [0.0, -1.0, -math.inf, -9.0]])
+    for options in ({}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}):
+        config = GenerationConfig(1, temperature, **options)
+        found = next_token_distribution(logits, config)
+        assert found.tolist() == [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    model = make_model()
+    [greedy] = generate(model, BYTES, ["abc"], GenerationConfig(20))
+    [found] = generate(model, BYTES, ["abc"], GenerationConfig(20, temperature, min_p=0.05))
+    assert found.tokens == greedy.tokens and len({*found.tokens}) > 1
+
+
+def test_a_temperature_beyond_all_logits_is_chance():
+    [found] = next_token_distribution(torch.tensor([[3.0, 88.0]]), GenerationConfig(1, 1e300))
+    assert found.tolist() == [0.5, 0.5]
+
+
 def test_a_text_ends_at_the_models_length():
     model = make_model(max_length=16)
     [completion] = generate(model, BYTES, ["abcabc"])
@@ -343,7 +395,10 @@ def test_nothing_to_do():
     ("call", "message"),
     [
         (lambda: GenerationConfig(0), "max_new_tokens must be at least 1, got 0"),
-        (lambda: GenerationConfig(temperature=-1.0), "temperature must not be negative, got -1.0"),
+        *(
+            (lambda bad=bad: GenerationConfig(temperature=bad), f"temperature must be .* got {bad}")
+            for bad in (-1.0, math.nan, math.inf)
+        ),
         (lambda: GenerationConfig(lookup=-1), "lookup must not be negative, got -1"),
         (lambda: GenerationConfig(top_k=0), "top_k must be at least 1, got 0"),
         (lambda: GenerationConfig(top_p=1.5), "top_p must lie between 0 and 1, got 1.5"),

@@ -73,6 +73,20 @@ def test_a_stop_string_does_not_end_a_thought(text, shown, stopped):
     assert (after_thought(whole).strip(), was) == (shown, stopped)
 
 
+@pytest.mark.parametrize(
+    ("stop", "shown"),
+    [
+        (["\n\nQ:", "\nQ:", "Q:"], "14"),
+        (["Q:", "\nQ:", "\n\nQ:"], "14"),
+        (["next", "Q: next"], "14\n\n"),
+        (["14\n", "4"], ""),
+    ],
+)
+@pytest.mark.parametrize("chat", [True, False])
+def test_a_text_is_cut_at_the_first_of_its_stop_strings(stop, shown, chat):
+    assert cut("14\n\nQ: next", stop, chat=chat) == (shown, True)
+
+
 def test_a_chat_may_think_in_paragraphs():
     model = tiny(chat=False)
     model.chat = True
@@ -120,6 +134,7 @@ def test_the_script_obeys_its_limits():
     [
         ({"prompts": "abc"}, "prompts must be several prompts"),
         ({"prompts": [3]}, r"prompts\[0\] must be a string"),
+        ({"prompts": ["a", "b\udcff"]}, r"prompts\[1\] must be text that UTF-8 can hold"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
         ({"temperature": -1}, "temperature must be"),
         ({"temperature": float("nan")}, "temperature must be"),
