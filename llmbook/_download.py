@@ -22,7 +22,6 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import httpx2
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 PYPI = "https://pypi.org/simple"
 HUB = "https://huggingface.co"
@@ -148,6 +147,8 @@ def _stream(
     folder: Path,
 ) -> Path:
     """Write a file into a folder, going on where a connection broke, and check its hash."""
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]  # may warn, where it is imported
+
     path = folder / "unfinished"
     # disable=None: no bar where nobody sees it move, as in a file.
     bar = tqdm(unit="B", unit_scale=True, disable=None, delay=0.5)
