@@ -221,7 +221,20 @@ def curves(
     return figure
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+class FigurePath(type(Path())):  # type: ignore[misc]  # the kind of path that this system has
+    """Where a figure was saved: a `Path`, in whose place a notebook shows the figure."""
+
+    def _repr_svg_(self) -> str | None:
+        if self.suffix != ".svg" or not self.is_file():
+            return None
+        # White, since a notebook may be dark, and it has none of our style sheets.
+        return str(self.read_text("utf-8")).replace("<svg ", '<svg style="background: white" ', 1)
+
+    def _repr_png_(self) -> bytes | None:
+        return bytes(self.read_bytes()) if self.suffix == ".png" and self.is_file() else None
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> FigurePath:
     """Write a figure to a file, whole or not at all.
 
     Args:
@@ -229,12 +242,12 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         path: Where to; the ending says the format (``.svg``, ``.png``, ``.pdf``).
 
     Returns:
-        The path written.
+        The path written; as the last line of a cell of a notebook, it shows the figure.
 
     Raises:
         ValueError: If ``path`` has no ending, or one of an unknown format.
     """
-    path = Path(path)
+    path = FigurePath(path)
     kind = path.suffix.lstrip(".")
     known = figure.canvas.get_supported_filetypes()
     if kind not in known:

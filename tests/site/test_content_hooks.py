@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from markdown import Markdown
 from mkdocs.exceptions import PluginError
-from site_harness import ROOT
-
-
-def load_hook(name: str) -> ModuleType:
-    """Import a hook by its path, as MkDocs does."""
-    import sys
-
-    spec = importlib.util.spec_from_file_location(
-        f"hook_{name}", ROOT / "overrides" / "hooks" / f"{name}.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
+from site_harness import load_hook
 
 glossary, citations, figures = map(load_hook, ("glossary", "citations", "figures"))
 

@@ -161,13 +161,6 @@ def test_models_are_loaded_by_name(tmp_path):
         assert models.load("http://127.0.0.1:9/v1#some/model", chat=chat).chat is expected
 
 
-def test_what_is_missing_is_explained_with_the_command_that_gets_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("LLMBOOK_HOME", str(tmp_path))
-    for backend in (None, "own", "transformers"):
-        with pytest.raises(ValueError, match=r"fetches it: llmbook download smollm2-135m$"):
-            models.load("smollm2-135m", backend=backend)
-
-
 def test_each_model_that_comes_with_the_book_is_loaded_by_name():
     folders = sorted(path.parent for path in DATA.glob("*/config.json"))
     assert "bookmodel" in [folder.name for folder in folders]

@@ -92,3 +92,17 @@ def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_a_notebook_shows_a_figure_where_it_is_saved(tmp_path, ending):
+    path = plots.save(plots.heatmap([[1.0]]), tmp_path / f"figure.{ending}")
+    svg, png = path._repr_svg_(), path._repr_png_()
+    assert (svg is not None, png is not None) == (ending == "svg", ending == "png")
+    if svg:
+        assert '<svg style="background: white" ' in svg and svg.endswith("</svg>\n")
+    if png:
+        assert png == path.read_bytes()
+    path.unlink()
+    assert path._repr_svg_() is None and path._repr_png_() is None
+    assert path == tmp_path / f"figure.{ending}"

