@@ -25,11 +25,11 @@ outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams a
 bench: .venv/all.stamp model ## run the speed comparisons
 	$(BIN)/python -m benchmarks
 
-constraints: ## renew constraints.txt from the newest versions that pyproject.toml allows
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install -e ".[test]"
+constraints: .venv/bin/pip ## renew constraints.txt from the newest versions that pyproject.toml allows
+	$(BIN)/pip install uv
 	sed '/^[^#]/d' constraints.txt > .venv/constraints.txt
-	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' >> .venv/constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11.0 --extra test \
+		--no-annotate --no-header pyproject.toml >> .venv/constraints.txt
 	cp .venv/constraints.txt constraints.txt
 
 clean: ## remove all that was made here, .venv included
