@@ -83,9 +83,9 @@ def test_readers_build_the_site_that_is_tested(site: Site, tmp_path: Path) -> No
         "SITE_URL": address[1],
     }
     # Without site-packages (-S) there is nothing but what the extra names.
+    command = [sys.executable, "-S", "-m", "mkdocs", "build", "--strict"]
     build = subprocess.run(
-        [sys.executable, "-S", "-m", "mkdocs", "build", "--strict"]
-        + ["--config-file", "mkdocs.en.yml", "--site-dir", str(folder)],
+        [*command, "--config-file", "mkdocs.en.yml", "--site-dir", str(folder)],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
