@@ -1,4 +1,4 @@
-"""What the project asks of the machine it runs on: which Python, which packages."""
+"""What the project asks of the machine it runs on: Python, packages, a browser."""
 
 from __future__ import annotations
 
@@ -97,3 +97,74 @@ def test_readers_build_the_site_that_is_tested(site: Site, tmp_path: Path) -> No
     for page in pages:
         tested = (site.folder / "en" / page).read_text(encoding="utf-8")
         assert (folder / page).read_text(encoding="utf-8") == tested, page
+
+
+FOUND = [
+    # commands on the PATH with their exit codes, $CHROMIUM, which one is driven
+    ({"chromium": 0, "google-chrome": 0}, None, "chromium"),
+    ({"chromium-browser": 1, "google-chrome": 0}, None, "google-chrome"),  # only names a snap
+    ({"chromium": 0, "my-chromium": 0}, "my-chromium", "my-chromium"),
+    ({"chromium": 0}, "my-chromium", None),  # the one that was asked for, or none
+    ({"chromium": 1}, None, None),
+    ({}, None, None),
+]
+
+
+def bare_machine(folder: Path, commands: dict[str, int]) -> dict[str, str]:
+    """The environment of a machine with these commands alone and no host to download from."""
+    for name, code in {"fc-list": 0, **commands}.items():
+        (folder / name).write_text(f"#!/bin/sh\necho {name}\nexit {code}\n")
+        (folder / name).chmod(0o755)
+    kept = {name: os.environ[name] for name in ("HOME", "PYTHONPATH") if name in os.environ}
+    return kept | {
+        "PATH": str(folder),
+        "PLAYWRIGHT_BROWSERS_PATH": str(folder / "browsers"),
+        "PLAYWRIGHT_DOWNLOAD_HOST": "http://127.0.0.1:9",
+    }
+
+
+@pytest.mark.parametrize(("commands", "chosen", "expected"), FOUND)
+def test_a_chromium_is_found_or_one_line_says_what_to_do(
+    tmp_path: Path, commands: dict[str, int], chosen: str | None, expected: str | None
+) -> None:
+    environment = bare_machine(tmp_path, commands) | ({"CHROMIUM": chosen} if chosen else {})
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "overrides/hooks/machine.py"), "browser"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if expected:
+        assert (done.returncode, done.stdout) == (0, f"{tmp_path / expected}\n")
+    else:
+        assert (done.returncode, done.stdout) == (1, "")
+        *others, last = done.stderr.splitlines()
+        assert last.startswith("no Chromium found: install one")
+        assert all(line.startswith("taking a Chromium") for line in others), done.stderr
+
+
+def test_without_venv_one_line_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "overrides/hooks/machine.py"), "venv"],
+        env=bare_machine(tmp_path, {}),
+        capture_output=True,
+        text=True,
+    )
+    package = "python{}.{}-venv".format(*sys.version_info)
+    expected = f"{sys.executable} cannot make virtual environments: `sudo apt install {package}`\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_without_a_browser_the_rest_runs_and_the_whole_fails() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--co"]
+    done = subprocess.run(
+        [*command, "tests/site/test_reading.py", "tests/site/test_content_hooks.py"],
+        cwd=ROOT,
+        env=os.environ | {"CHROMIUM": "no-such-browser"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    for line in ("test_content_hooks.py::", "test_sitemaps_are_xml", "deselected"):
+        assert line in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("NOT RUN: ")
