@@ -4,7 +4,7 @@ BIN := .venv/bin
 export NO_MKDOCS_2_WARNING = 1
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 serve: .venv/site.stamp ## show the book at http://127.0.0.1:8000, anew after each change
 	$(BIN)/mkdocs serve
@@ -21,6 +21,24 @@ test: .venv/all.stamp chromium model ## run every check of the book
 outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams anew
 	$(BIN)/python -m pytest --update-outputs docs README.md README.zh.md llmbook
 	$(BIN)/python overrides/hooks/diagrams.py
+
+# Every block again, on machines that round otherwise; see docs/en/start/tested.md. The code of the
+# two languages differs in words alone, so one seed is enough for the other.
+ENGLISH := README.md docs/en llmbook
+shake: .venv/all.stamp model ## run every block on shaken machines, and on other kernels of torch
+	$(BIN)/python -m pytest -q --shake 1 $(ENGLISH) README.zh.md docs/zh tests/unit tests/reference
+	$(BIN)/python -m pytest -q --shake 2 $(ENGLISH)
+	$(BIN)/python -m pytest -q --shake 3 $(ENGLISH)
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -q $(ENGLISH)
+	ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest -q $(ENGLISH)
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q $(ENGLISH)
+
+shake-sample: .venv/all.stamp model ## the same for every 20th block
+	$(BIN)/python -m pytest -q --shake 1 --sample 20 $(ENGLISH)
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -q --sample 20 $(ENGLISH)
+
+installed: .venv/all.stamp ## run the blocks of the built site where only the wheel is installed
+	$(BIN)/python -m tests.docs.installed
 
 bench: .venv/all.stamp model ## run the speed comparisons
 	$(BIN)/python -m benchmarks
@@ -60,4 +78,4 @@ chromium: .venv/all.stamp
 model: .venv/all.stamp
 	$(BIN)/llmbook download smollm2-135m
 
-.PHONY: help serve build test outputs bench constraints clean chromium model
+.PHONY: help serve build test outputs shake shake-sample installed bench constraints clean chromium model

@@ -50,6 +50,8 @@ def _fence_faults(fence: Fence, blocks: list[Fence]) -> list[str]:
         found.append(f"{where}: {fence.info!r} has options, expected plain python")
     if fence.is_python and not _imports_llmbook(fence.content):
         found.append(f"{where}: the block does not import llmbook")
+    if fence.is_python and "# fmt: skip" in fence.content:
+        found.append(f"{where}: a reader has no use for '# fmt: skip'")
     if fence.language == "text" and not any(b.output is fence for b in blocks):
         found.append(f"{where}: an output that is not directly under a Python block")
     if fence.is_output and not any(line.strip(" .") for line in fence.content.split("\n")):

@@ -313,6 +313,7 @@ def test_a_term_translated_two_ways_is_found():
         ("# T { #t }\n\n```py\nimport llmbook\n```\n", "kind"),
         ("# T { #t }\n\n```\nimport llmbook\n```\n", "kind"),
         ("# T { #t }\n\n```python\nimport torch\n```\n", "does not import llmbook"),
+        ("# T { #t }\n\n```python\nimport llmbook  # fmt: skip\n```\n", "fmt: skip"),
         ("# T { #t }\n\n```python\nimport llmbook\n", "never closed"),
         ("# T { #t }\n\n<pre>import llmbook</pre>\n", "raw <pre>"),
         ("# T\n", "without an anchor"),
