@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from llmbook.tasks.answers import marked
-from llmbook.tasks.sentences import split_sentences
+from llmbook.tasks.sentences import first_sentence
 
 __all__ = ["read_after", "read_list", "read_quoted", "read_sentence", "read_text"]
 
@@ -33,7 +33,7 @@ def read_text(text: str) -> str:
 def read_sentence(text: str) -> str:
     """A text up to where its first line or sentence ends."""
     line = text.strip().lstrip(":：").strip().split("\n", 1)[0]
-    return (split_sentences(line) or [""])[0].rstrip(" .。")
+    return first_sentence(line).rstrip(" .。")
 
 
 def read_after(marker: str | None = None) -> Callable[[str], str | None]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from llmbook.tasks._numerals import Number, in_digits, in_numerals, plain
-from llmbook.tasks.sentences import split_sentences
+from llmbook.tasks.sentences import first_sentence
 
 __all__ = [
     "find",
@@ -43,7 +43,8 @@ _MARK = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _NEXT_QUESTION = re.compile(
-    r"^[\s>*#]*(?:q|question|problem|exercise|example|user|human|问题?|题目|例题?)\s*[0-9]*[*_]*\s*[:：]",
+    r"^[ \t>*#]*(?:q|question|problem|exercise|example|user|human|问题?|题目|例题?)"
+    r"\s*[0-9]*[*_]*\s*[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,40})\*\*")  # short: a number in a bold sentence is one of many
@@ -128,8 +129,7 @@ def _piece(text: str, mark: re.Match[str]) -> str:
     line, *rest = _LEAD.sub("", after, count=1).split("\n")
     while line.rstrip().endswith((":", "：", "=")) and rest:  # it is on the next line
         line = f"{line} {rest.pop(0)}"
-    first = split_sentences(line)[:1]
-    return first[0].rstrip(" .。") if first else ""
+    return first_sentence(line).rstrip(" .。")
 
 
 def find(
@@ -264,7 +264,7 @@ def read_name(text: str, names: Iterable[str]) -> str | None:
 
 _LETTERS = re.compile(
     r"""
-      ["“‘「`*]+(?P<quoted>[A-Za-z][-\sA-Za-z]*)["”’」`*]+
+      ["“‘「`*]{1,3}(?P<quoted>[A-Za-z][-\sA-Za-z]*)["”’」`*]+
     | (?<![A-Za-z])[A-Za-z](?:(?:-|,?\ )[A-Za-z](?![A-Za-z]))+  # l-e-e and l, e, e
     | [A-Za-z]+
     """,

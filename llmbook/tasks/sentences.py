@@ -4,8 +4,9 @@ A point is no full stop in "Mr. Benson" or "$2.50", and in Chinese no blank foll
 """
 
 import re
+from collections.abc import Iterator
 
-__all__ = ["split_sentences"]
+__all__ = ["first_sentence", "split_sentences"]
 
 # Where a full stop ends no sentence; where only a new sentence tells ("Main St. How far …?"); and
 # where a capital does ("at 7 a.m. Tom …").
@@ -52,7 +53,16 @@ def split_sentences(text: str) -> list[str]:
         一共多少钱？
         ```
     """
-    found, start = [], 0
+    return [*_sentences(text)]
+
+
+def first_sentence(text: str) -> str:
+    """The first of the sentences of a text; ``""`` if there is none."""
+    return next(_sentences(text), "")
+
+
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
     for stop in _STOP.finditer(text):
         end = stop.end()
         before = text[max(0, end - 10) : end]  # longer than any abbreviation
@@ -64,7 +74,7 @@ def split_sentences(text: str) -> list[str]:
             or (len(stop[0]) > 1 and _SMALL_LETTER.match(text, end))
         )
         if not goes_on:
-            found.append(text[start:end].strip())
+            yield text[start:end].strip()
             start = end
-    rest = text[start:].strip()
-    return [*found, rest] if rest else found
+    if rest := text[start:].strip():
+        yield rest
