@@ -122,6 +122,12 @@ NUMBERS = [
     ("The answer is 14 * 3 = 42 goals, 2 more than before", "42"),
     ("答案是9×2=18，比5多", "18"),
     ("The answer is found by adding. 3 and 4 make 7", "7"),
+    # as SmolLM2-135M wrote them
+    (" 11 shells = 11 * 3 = 33 shells. Finn found 6 shells.\n#### 66\n\nQuestion", "66"),
+    (" 10 * 5 = 50 dollars. Ella sold 50 - 5 = 25 fewer tickets.\n#### 25\n\n", "25"),
+    (" 3 trees = 3 * 2 = 6 trees. 5 trees = 5 * 2 = 10 trees. 15 trees", "15"),
+    (" 6 * 3 = 18. 18 + 18 = 36. 36 + 18 = 54. ", "54"),
+    ("10 + 5 = 15\n\nThe answer is: 15", "15"),
     # several marks
     ("The answer is 5. That answer is 6 km", "6"),
     ("The answer is 42. I hope that the answer is clear.", "42"),
