@@ -1,14 +1,17 @@
 """Pretrained models: what is kept by saving, what fetching does, and every file that is refused."""
 
+import copy
 import dataclasses
 import hashlib
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -139,11 +142,11 @@ def test_a_defective_save_leaves_the_old_files(tmp_path):
         ({"hidden_act": "gelu"}, "hidden_act must be 'silu', got 'gelu': not supported"),
         ({"rope_scaling": {"type": "linear", "factor": 2}}, "rope_type .* got 'linear'"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type must .* got 'yarn': not supported"),
-        ({"rope_parameters": {"rope_type": "llama3"}}, "must have 'factor': it is missing"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "factor must be a number: it is missing"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor must be 1.0, got 0.5"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor .* got 0.5"),
         ({"quantization_config": {"bits": 4}}, "quantization_config must be None, got {'bits': 4}"),
-        ({"hidden_size": None}, "config.json must have 'hidden_size': it is missing"),
+        ({"hidden_size": None}, "hidden_size must be a whole number: it is missing"),
         ({"num_key_value_heads": 3}, r"num_kv_heads must divide num_heads \(2\), got 3"),
         (GPT2 | {"activation_function": "relu"}, "activation_function must be .* got 'relu'"),
         (GPT2 | {"scale_attn_weights": False}, "scale_attn_weights must be True, got False"),
@@ -314,6 +317,94 @@ def test_our_own_settings_are_read_strictly(tmp_path):
         from_pretrained(tmp_path)
 
 
+ODD_VALUES = (None, True, -1, 2.5, "odd", [], [1, [2]], {}, {"a": None})
+
+
+def damaged(data: object) -> Iterator[object]:
+    """JSON with one value in it, at any depth, taken out or replaced by an odd one."""
+    if isinstance(data, dict | list):
+        for key in [*data][:20] if isinstance(data, dict) else range(min(3, len(data))):
+            changed = copy.copy(data)
+            del changed[key]
+            yield changed
+            for value in (*ODD_VALUES, *damaged(data[key])):
+                changed = copy.copy(data)
+                changed[key] = value
+                yield changed
+
+
+FILES = {
+    "config.json": LLAMA
+    | {
+        "num_key_value_heads": 2,
+        "rope_theta": 10_000.0,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8,
+        },
+        "sliding_window": 4,
+        "eos_token_id": [1, 2],
+    },
+    "generation_config.json": {"eos_token_id": [1, 2]},
+    "tokenizer_config.json": {
+        "bos_token": {"content": "<s>"},
+        "eos_token": "</s>",
+        "chat_template": [{"name": "default", "template": "A"}],
+    },
+    "tokenizer.json": {
+        "added_tokens": [{"id": 4, "content": "<s>", "lstrip": False}],
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {
+                    "type": "Split",
+                    "behavior": "Isolated",
+                    "invert": False,
+                    "pattern": {"Regex": "a"},
+                },
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+            ],
+        },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+            "special_tokens": {"<s>": {"ids": [4]}},
+        },
+        "model": {
+            "type": "BPE",
+            "vocab": {"a": 0, "b": 1, "ab": 2},
+            "merges": ["a b"],
+            "ignore_merges": False,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_read_or_named(name, tmp_path):
+    llama_folder(tmp_path)
+    for each, data in FILES.items():
+        (tmp_path / each).write_text(json.dumps(data))
+    assert from_pretrained(tmp_path).begin_ids == (4,)
+    refused = 0
+    for data in damaged(FILES[name]):
+        (tmp_path / name).write_text(json.dumps(data))
+        try:
+            from_pretrained(tmp_path)
+        except ValueError as error:
+            assert re.search(name + r"|safetensors|tensor .* must have shape", str(error)), data
+            refused += 1
+    assert refused
+    for content in (b"", b"{", b"[1, 2]", b"\xff", b"[" * 100_000):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} must (be JSON|hold a JSON object)"):
+            from_pretrained(tmp_path)
+
+
 def test_names_and_layouts():
     llama, gpt2 = Layout("llama", "model."), Layout("gpt2", transposed=True)
     assert llama.name("final_norm.weight") == "model.norm.weight"
@@ -431,7 +522,7 @@ def test_a_gguf_file(tmp_path):
         ({"qwen2.expert_count": 8}, "qwen2.expert_count = 8: not supported"),
         ({"qwen2.rope.scaling.type": "yarn"}, "qwen2.rope.scaling.type = 'yarn': not supported"),
         ({"qwen2.attention.head_count": [2, 2]}, r"qwen2.attention.head_count = \[2, 2\]: not sup"),
-        ({"qwen2.block_count": None}, "must have qwen2.block_count: it is missing"),
+        ({"qwen2.block_count": None}, "qwen2.block_count must be there: it is missing"),
         ({"qwen2.rope.dimension_count": 2}, r"dimension of a head \(4\), got 2: not supported"),
         ({"qwen2.attention.value_length": 2}, r"dimension of a head \(4\), got 2: not supported"),
         ({"tokenizer.ggml.model": "llama"}, "model must be 'gpt2', .* got 'llama': not supp"),
@@ -486,7 +577,7 @@ def test_a_gguf_file_that_is_none_or_too_short(tmp_path):
     listed = whole.index(b"token_embd.weight")
     for end in [*range(0, listed, 97), listed + 20]:
         path.write_bytes(whole[:end])
-        with pytest.raises(ValueError, match=rf"a.gguf is truncated: it ends at byte {end}"):
+        with pytest.raises(ValueError, match=rf"a.gguf: it is truncated, and ends at byte {end}"):
             read_gguf(path)
     path.write_bytes(whole[:-64])
     message = rf"truncated: the tensor 'blk.0.ffn_down.weight' ends at .* at {len(whole) - 64}"
@@ -503,7 +594,7 @@ def test_a_gguf_file_that_is_none_or_too_short(tmp_path):
             gguf_string("qwen2.block_count") + b"\4", gguf_string("qwen2.block_count") + b"\x63"
         )
     )
-    with pytest.raises(ValueError, match=r"a value of the unknown type 99"):
+    with pytest.raises(ValueError, match=r"must hold known types, got a value of type 99"):
         read_gguf(path)
 
 
@@ -516,7 +607,7 @@ def test_prompts():
 
     with pytest.raises(ValueError, match=r"chat_template is missing: .* not learned to converse"):
         prompt(None)
-    with pytest.raises(ValueError, match=r"messages must have 'role' and 'content', got {'role':"):
+    with pytest.raises(ValueError, match=r"must have text as 'role' and 'content', got {'role':"):
         prompt("A", {"role": "user"})
     with pytest.raises(ValueError, match=r"messages must suit .* says: no system, please"):
         prompt("{{ raise_exception('no system, please') }}")
