@@ -1,5 +1,6 @@
 """What the commands print, in the words and signs of whoever typed them."""
 
+import argparse
 import codecs
 import inspect
 import io
@@ -8,6 +9,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperArgument
@@ -15,6 +17,24 @@ from typer.core import TyperArgument
 _PLAIN_SIGNS = {"├": "|", "└": "`", "│": "|", "─": "-", "→": "->", "×": "x", "…": "..."}
 _OTHER_NAMES = {"source": "model", "transcript": "out"}  # what functions call what is typed
 _EXAMPLES = re.compile(r"^(Examples?:)\n+ *```bash\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def output_folder(module: str, description: str) -> Path:
+    """Read the command line of a module that makes something: it says where to, and nothing else.
+
+    Args:
+        module: Its name.
+        description: What it makes, and how long that takes.
+
+    Returns:
+        The folder, which is there.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    folder: Path = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    print_whatever_comes()
+    return folder
 
 
 def print_whatever_comes() -> None:

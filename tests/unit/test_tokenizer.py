@@ -344,6 +344,11 @@ def test_files_that_ask_for_something_else_are_refused(tmp_path, change, message
         Tokenizer.load(path)
 
 
+def test_it_shows_its_sizes():
+    tokenizer = Tokenizer([(b"l", b"o")], special_tokens=["<end>"])
+    assert repr(tokenizer) == "Tokenizer(vocab_size=258, merges=1, special_tokens=1)"
+
+
 def test_letters_are_those_of_the_file(tmp_path):
     data = json.loads(BOOK.save(tmp_path / "a.json").read_text(encoding="utf-8"))
     for token, i in data["model"]["vocab"].items():

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import resource
 import runpy
 import signal
 import subprocess
@@ -485,6 +486,23 @@ def test_a_run_goes_on_whatever_lies_beyond_its_checkpoint(tmp_path):
         file.write(b'{"step": 12, "lo')  # as a power cut may leave it
     assert train(new_model(), BATCHES, loss_of, CONFIG, out=str(tmp_path)) == losses
     assert [line["step"] for line in log_of(tmp_path)] == [*range(12)]
+
+
+def test_a_full_disk_is_told_of_and_the_run_goes_on(tmp_path):
+    config = replace(CONFIG, steps=200, checkpoint_every=100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (10_000, 25_000):  # before the first checkpoint, and after it
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as error:
+                train(new_model(), BATCHES, loss_of, config, out=tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert error.value.filename == str(tmp_path / "log.jsonl")
+        assert {path.name for path in tmp_path.iterdir()} <= {"log.jsonl", "checkpoint.pt"}
+    losses = train(new_model(), BATCHES, loss_of, config, out=tmp_path)
+    assert losses == train(new_model(), BATCHES, loss_of, config)
+    assert len(log_of(tmp_path)) == 200
 
 
 def test_a_folder_is_trained_in_once_at_a_time(tmp_path):
