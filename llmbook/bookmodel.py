@@ -335,6 +335,8 @@ def _look(
 if __name__ == "__main__":
     from llmbook._console import output_folder
 
-    folder = output_folder("llmbook.bookmodel", "Train the book's own language model: seven minutes.")
+    folder = output_folder(
+        "llmbook.bookmodel", "Train the book's own language model: seven minutes."
+    )
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
     print(f"{_make(folder, TRAINING, _EVERY).seconds:.0f} seconds")
