@@ -16,7 +16,7 @@ from typer.core import TyperArgument
 
 _PLAIN_SIGNS = {"├": "|", "└": "`", "│": "|", "─": "-", "→": "->", "×": "x", "…": "..."}
 _OTHER_NAMES = {"source": "model", "transcript": "out"}  # what functions call what is typed
-_EXAMPLES = re.compile(r"^(Examples?:)\n+ *```bash\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_EXAMPLES = re.compile(r"^(Examples:)\n+ *```bash\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 
 def output_folder(module: str, description: str) -> Path:

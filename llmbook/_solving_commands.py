@@ -139,7 +139,7 @@ def compare(
 
     Counts the problems that only one of them solved (McNemar's exact test).
 
-    Example:
+    Examples:
         ```bash
         llmbook compare a.jsonl b.jsonl
         ```

@@ -376,7 +376,7 @@ def download(
 
     Once is enough. Prints where the file lies.
 
-    Example:
+    Examples:
         ```bash
         llmbook download smollm2-135m
         ```

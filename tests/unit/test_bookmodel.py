@@ -129,7 +129,8 @@ def test_what_ships_was_made_from_the_training_paragraphs_of_today():
     tokenizer, record = bookmodel.load_tokenizer(), bookmodel.load_record()
     texts = [text for language in LANGUAGES for text in bookmodel.paragraphs(language).training]
     again = Tokenizer.train(texts, bookmodel.CONFIG.vocab_size, special_tokens=[bookmodel.END])
-    advice = "the corpus has changed: run python -m llmbook.bookmodel, then make outputs"
+    command = "python -m llmbook.bookmodel --out llmbook/data/bookmodel"
+    advice = f"the corpus has changed: run {command}, then make outputs"
     assert tokenizer.vocabulary == again.vocabulary, advice
     assert record.tokens == len(bookmodel.stream(again, texts)), advice
 

@@ -1,5 +1,6 @@
 """The command line: runs that are stopped and go on, what is printed where, and every exit code."""
 
+import inspect
 import json
 import os
 import re
@@ -625,6 +626,15 @@ def test_a_tree_is_drawn_in_the_signs_that_there_are(tmp_path):
         "|- walk twice -> ( WALK ) * 2",
         "`- answer: ( WALK ) * 2",
     ]
+
+
+@pytest.mark.parametrize("command", [each.callback for each in app.registered_commands])
+def test_help_shows_each_example_on_a_line_of_its_own(command):
+    shown = run(command.__name__, "--help").stdout
+    examples = re.findall(r"^ +(llmbook \w+ .*)$", inspect.getdoc(command), re.MULTILINE)
+    assert examples
+    assert "\n  Examples:\n" + "".join(f"    {each}\n" for each in examples) in shown
+    assert "```" not in shown and "\b" not in shown
 
 
 def test_what_is_here_is_not_fetched_again():
