@@ -17,10 +17,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
 from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT, GPTConfig, RopeScaling
@@ -160,6 +163,21 @@ def test_a_defective_save_leaves_the_old_files(tmp_path):
 def test_a_config_beyond_our_model_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         read_config(LLAMA | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "base"),
+    [
+        ({}, 10_000.0),
+        ({"rope_theta": None}, 10_000.0),  # as if it was not there
+        ({"rope_theta": 500}, 500),
+        ({"rope_theta": 500.0, "rope_parameters": None}, 500.0),
+        ({"rope_theta": 500.0, "rope_parameters": {"rope_theta": None}}, 500.0),
+        ({"rope_theta": 500.0, "rope_parameters": {"rope_theta": 700.0}}, 700.0),
+    ],
+)
+def test_null_is_as_if_it_was_not_there(change, base):
+    assert read_config(LLAMA | change)[0].rope_base == base
 
 
 @pytest.mark.parametrize(
@@ -529,6 +547,17 @@ def test_a_gguf_file(tmp_path):
         ({"tokenizer.ggml.model": None}, "tokenizer.ggml.model must be 'gpt2', .* got None"),
         ({"tokenizer.ggml.pre": "tekken"}, "tokenizer.ggml.pre must be one of .* got 'tekken'"),
         ({"tokenizer.ggml.pre": None}, "tokenizer.ggml.pre must be one of .* got None"),
+        ({"tokenizer.ggml.token_type": None}, "a.gguf: tokenizer.ggml.token_type must be a list"),
+        ({"tokenizer.ggml.merges": None}, "a.gguf: tokenizer.ggml.merges must be a list, got None"),
+        ({"tokenizer.ggml.tokens": "abc"}, "a.gguf: tokenizer.ggml.tokens must be a list, got 'a"),
+        ({"tokenizer.ggml.token_type": [1, 1]}, "a.gguf: zip"),
+        ({"tokenizer.ggml.merges": ["ab"]}, "a.gguf: not enough values to unpack"),
+        ({"tokenizer.ggml.eos_token_id": "end"}, "a.gguf: ids of tokens must be whole numbers"),
+        ({"tokenizer.ggml.eos_token_id": 99}, "a.gguf is malformed: IndexError"),
+        ({"tokenizer.chat_template": 5}, "a.gguf: chat_template must be text, got 5"),
+        ({"general.alignment": 0}, "a.gguf is malformed: ZeroDivisionError"),
+        ({"qwen2.attention.head_count": 0}, "a.gguf is malformed: ZeroDivisionError"),
+        ({"qwen2.embedding_length": 8.5}, "qwen2.embedding_length = 8.5: not supported"),
         ({"qwen2.embedding_length": 16}, r"'token_embd.weight' must have shape \(5, 16\), got"),
         ({"qwen2.block_count": 2}, r"must hold the tensor 'blk.1.attn_norm.weight' of shape"),
     ],
@@ -618,6 +647,53 @@ def test_prompts():
     with pytest.raises(ValueError, match=r"messages must suit"):
         prompt("{% for %}")
     assert prompt("{{ strftime_now('%Y') | length }}") == "4"
+
+
+HELLO = {"role": "user", "content": "<héllo>"}
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("{{ messages[0].content | tojson }}", '"<héllo>"'),
+        ("{{ messages[0].content | tojson(ensure_ascii=False) }}", '"<héllo>"'),
+        ("{{ messages[0].content | tojson(ensure_ascii=True) }}", r'"<h\u00e9llo>"'),
+        ("{{ messages[0] | tojson(indent=1) }}", json.dumps(HELLO, indent=1, ensure_ascii=False)),
+        ("{{ {'b': 1, 'a': 2} | tojson(separators=(',', ':')) }}", '{"b":1,"a":2}'),
+        ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=True) }}", '{"a": 2, "b": 1}'),
+        ("A{% generation %}{{ messages[0].role }}{% endgeneration %}B", "AuserB"),
+        ("{% for m in messages %}{% break %}{% endfor %}C", "C"),
+    ],
+)
+def test_templates_are_written_out_as_by_transformers(template, written):
+    model = Pretrained(GPT(TINY), Tokenizer([]), chat_template=template)
+    assert model.chat_prompt([HELLO]) == written
+    theirs = PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(BPE()))
+    theirs.chat_template = template
+    assert theirs.apply_chat_template([HELLO], tokenize=False) == written
+
+
+@pytest.mark.parametrize("content", [None, ["a"], [{"type": "text", "text": "a"}], 5, b"a"])
+def test_what_is_said_is_text(content):
+    model = Pretrained(GPT(TINY), Tokenizer([]), chat_template="{{ messages[0].content + '' }}")
+    with pytest.raises(ValueError, match=r"messages must have text as 'role' and 'content', got"):
+        model.chat_prompt([{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 1 / 0 }}",
+        "{{ 'a' + 1 }}",
+        "{{ [][3].x }}",
+        "{{ missing.x }}",
+        "{{ 1 | tojson(wide=5) }}",
+    ],
+)
+def test_whatever_goes_wrong_in_a_template_is_told(template):
+    model = Pretrained(GPT(TINY), Tokenizer([]), chat_template=template)
+    with pytest.raises(ValueError, match="messages must suit the chat template, which says: "):
+        model.chat_prompt([HELLO])
 
 
 # Sources and fetching.
