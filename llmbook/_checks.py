@@ -13,6 +13,16 @@ class UnsupportedError(ValueError):
     """A model asks for what our GPT or tokenizer does not do; another library may."""
 
 
+def check_tensor(name: str, value: object) -> None:
+    """Require a tensor, and not a list of numbers."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(
+            f"{name} must be a tensor, got {type(value).__name__}: torch.tensor makes one"
+        )
+
+
 def check_attention_inputs(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float
 ) -> None:
@@ -20,6 +30,7 @@ def check_attention_inputs(
     import torch
 
     for name, tensor in (("query", query), ("key", key), ("value", value)):
+        check_tensor(name, tensor)
         if tensor.dim() < 2 or not tensor.is_floating_point():
             raise ValueError(
                 f"{name} must be floating point of shape (..., length, dimension), "
@@ -56,6 +67,7 @@ def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
     """Require a boolean or additive mask that broadcasts to the shape of the scores."""
     import torch
 
+    check_tensor("mask", mask)
     if mask.dtype != torch.bool and not mask.is_floating_point():
         raise ValueError(
             "mask must be boolean (True = may attend) or floating point (added to the scores), "
@@ -67,11 +79,16 @@ def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
         for size, wanted in zip(reversed(mask.shape), reversed(shape), strict=False)
     )
     if not fits:
-        raise ValueError(f"mask must broadcast to {shape}, got shape {tuple(mask.shape)}")
+        hint = ""
+        if len(shape) > 2 and mask.shape == (shape[0], shape[-1]):
+            ones = ", ".join(["1"] * (len(shape) - 2))
+            hint = f": for a mask of the keys of each row give shape (B, {ones}, S)"
+        raise ValueError(f"mask must broadcast to {shape}, got shape {tuple(mask.shape)}{hint}")
 
 
 def check_sequence(name: str, tensor: Tensor, width: int) -> None:
     """Require shape ``(B, T, width)``."""
+    check_tensor(name, tensor)
     if tensor.dim() != 3 or tensor.size(-1) != width:
         raise ValueError(
             f"{name} must have shape (batch, length, {width}), got {tuple(tensor.shape)}"
@@ -80,6 +97,7 @@ def check_sequence(name: str, tensor: Tensor, width: int) -> None:
 
 def check_width(name: str, tensor: Tensor, width: int) -> None:
     """Require shape ``(..., width)``."""
+    check_tensor(name, tensor)
     if tensor.dim() < 1 or tensor.size(-1) != width:
         raise ValueError(f"{name} must have shape (..., {width}), got {tuple(tensor.shape)}")
 
@@ -134,6 +152,7 @@ def check_tokens(name: str, tokens: Tensor, vocab_size: int) -> None:
     """Require token ids of shape ``(B, T)`` below the size of the vocabulary."""
     import torch
 
+    check_tensor(name, tokens)
     if tokens.dim() != 2 or tokens.size(-1) == 0 or tokens.dtype not in (torch.int32, torch.int64):
         raise ValueError(
             f"{name} must be integers of shape (batch, length), length at least 1, "

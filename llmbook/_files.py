@@ -1,13 +1,17 @@
-"""Files that are written whole or not at all, and by one program at a time."""
+"""Files: written whole or not at all, by one program at a time, and checked when read."""
 
+import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+
+from llmbook._checks import UnsupportedError
 
 
 @contextmanager
@@ -27,13 +31,37 @@ def replacing(path: Path) -> Iterator[Path]:
     part.touch(exist_ok=False)
     mode = stat.S_IMODE(part.stat().st_mode)  # who may read it, as the umask has it
     try:
-        yield part
-        part.chmod(mode)  # safetensors puts a file of its own there, which only its maker may read
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with naming(path):
+            yield part
+            # safetensors puts a file of its own there, which only its maker may read
+            part.chmod(mode)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what goes wrong while a file is written name it: a full disk does not say where.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: In place of the error that was raised.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+    except RuntimeError as error:  # torch fails once more, when it closes what it could not write
+        if not isinstance(cause := error.__context__, OSError):
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from None
 
 
 @contextmanager
@@ -66,3 +94,49 @@ def locked(path: Path) -> Iterator[None]:
         with suppress(PermissionError):
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object from a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: If the file is missing or holds something else; the error names it.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent} must hold {path.name}: it is missing") from None
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or brackets without end
+        raise ValueError(f"{path} must be JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(data).__name__}")
+    return data
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Tell whatever goes wrong while sense is made of a file as a fault of that file.
+
+    It may be malformed in any place, so that an index, a key or a type fails where it is read.
+
+    Args:
+        path: The file, to name it in errors.
+
+    Raises:
+        ValueError: In place of the error that was raised.
+    """
+    try:
+        yield
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is malformed: {type(error).__name__}: {error}") from error

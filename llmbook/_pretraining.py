@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llmbook._files import replacing
+from llmbook._files import locked, read_json, replacing
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.pretrained import save
 from llmbook.tokenizer import Tokenizer
@@ -77,9 +77,17 @@ def train_on(
         tell: Is called with a line on what is done, and what came of it.
 
     Raises:
-        ValueError: If the folder holds something else, or there is too little text.
+        ValueError: If the folder holds something else, or is being trained in, or there is too
+            little text.
         KeyboardInterrupt: After Ctrl-C, once everything is saved.
     """
+    with locked(out / "run.json"):
+        _train_on(texts, settings, out, tell)
+
+
+def _train_on(
+    texts: Sequence[str], settings: Settings, out: Path, tell: Callable[[str], object]
+) -> None:
     size = sum(len(text.encode()) for text in texts)
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     config = settings.model(size)
@@ -124,7 +132,6 @@ def train_on(
             trial = GPT(config).to(device)  # to throw away: the run begins with fresh weights
             steps = _steps_in(60 * settings.minutes, trial, batches, training)
         run = {"settings": {"text": digest, **asdict(settings)}, "steps": steps}
-        out.mkdir(parents=True, exist_ok=True)
         tokenizer.save(out / "tokenizer.json")
         _write(out, run)
     steps, done = run["steps"], 0
@@ -178,15 +185,54 @@ def _open(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
         if (out / "config.json").exists():
             raise ValueError(f"out must be a new folder or that of a run, {out} holds a model")
         return None
-    run: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    for name, value in settings.items():
-        if (had := run["settings"].get(name)) != value:
-            values = "" if name == "text" else f", {had}, got {value}"
+    run = read_run(out)
+    had, got = _given(run["settings"]), _given(settings)
+    for name, value in got.items():
+        if had.get(name) != value:
+            values = "" if name == "text" else f", {_shown(had.get(name))}, got {_shown(value)}"
             raise ValueError(
                 f"{name} must be that of the run in {out}{values}: "
                 "choose another folder for another run"
             )
     return run
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says: ``settings``, ``steps``, and of a finished run what it measured.
+
+    Args:
+        folder: Of the run.
+
+    Returns:
+        All of it.
+
+    Raises:
+        ValueError: If the file is missing or damaged; the error names it.
+    """
+    run = read_json(folder / "run.json")
+    held_out = run.get("held_out", {"loss": 0.0, "bits_per_byte": 0.0})
+    sound = (
+        isinstance(run.get("settings"), dict)
+        and type(run.get("steps")) is int
+        and run["steps"] > 0
+        and isinstance(held_out, dict)
+        and all(type(held_out.get(name)) is float for name in ("loss", "bits_per_byte"))
+    )
+    if not sound:
+        raise ValueError(
+            f"{folder / 'run.json'} must hold the settings and the steps of a run, "
+            f"got {str(run)[:80]}"
+        )
+    return run
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that count: minutes do not where the number of steps is given."""
+    return settings | {"minutes": None} if settings.get("steps") else settings
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def _write(out: Path, run: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -27,9 +28,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from llmbook import _processes
-from llmbook._files import replacing
+from llmbook._files import naming, replacing
 
 State = dict[str, Any]
+Step = dict[str, float]
+_IN_EVERY_STEP = ("step", "loss", "tokens", "seconds")
 
 
 class Run:
@@ -61,15 +64,15 @@ class Run:
         self._log: TextIO | None = None
         if folder is None:
             return
-        lines = self._go_on(folder) if (folder / "checkpoint.pt").exists() else []
+        steps = self._go_on(folder) if (folder / "checkpoint.pt").exists() else []
         if _processes.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(folder / "log.jsonl") as part:
-                part.write_bytes("".join(lines).encode())
+                part.write_text("".join(map(_line, steps)), encoding="utf-8", newline="\n")
             self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
 
-    def _go_on(self, folder: Path) -> list[str]:
-        """Load the checkpoint; give the lines of the log up to it."""
+    def _go_on(self, folder: Path) -> list[Step]:
+        """Load the checkpoint; give the steps in the log up to it."""
         path = folder / "checkpoint.pt"
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -107,12 +110,11 @@ class Run:
                 f"model must train the parameters of the run in {folder}, "
                 f"{groups[0]} matrices and vectors, got {groups[1]}"
             )
-        with (folder / "log.jsonl").open(encoding="utf-8") as file:
-            lines = list(islice(file, step))
-        if len(lines) < step:
-            raise ValueError(f"{folder}/log.jsonl must hold {step} steps, got {len(lines)}")
-        for line in lines:
-            self._note(json.loads(line))
+        steps = read_log(folder, step)
+        if len(steps) < step:
+            raise ValueError(f"{folder}/log.jsonl must hold {step} steps, got {len(steps)}")
+        for values in steps:
+            self._note(values)
         self._random = random[_processes.rank() % len(random)]
 
         state = self.model.state_dict()
@@ -125,7 +127,7 @@ class Run:
                 if value.shape == parameters[i].shape:  # all but the count of steps
                     kept[name] = _processes.split_like(value, parameters[i])
         self.optimizer.load_state_dict(averages)
-        return lines
+        return steps
 
     def restore_random(self) -> None:
         """Set the random number generators as they were at the checkpoint, if there was one."""
@@ -138,8 +140,9 @@ class Run:
         """Note a step that is done, also in the log."""
         self._note(values)
         if self._log is not None:
-            self._log.write(json.dumps(values) + "\n")
-            self._log.flush()
+            with naming(Path(self._log.name)):
+                self._log.write(_line(values))
+                self._log.flush()
 
     def _note(self, values: Mapping[str, float]) -> None:
         self.losses.append(values["loss"])
@@ -160,7 +163,8 @@ class Run:
             "optimizer": _gathered(self.optimizer.state_dict()),
         }
         if self._log is not None:
-            os.fsync(self._log.fileno())
+            with naming(Path(self._log.name)):
+                os.fsync(self._log.fileno())
             path = self.folder / "checkpoint.pt"
             with replacing(path) as part, part.open("wb") as file:  # no name of a file goes into it
                 torch.save(state, file)
@@ -182,13 +186,51 @@ class Run:
         if self._handler is not None:
             signal.signal(signal.SIGINT, self._handler)
         if self._log is not None:
-            self._log.close()
+            # A full disk has been told of, and closing would tell of it once more.
+            with nullcontext() if error is None else suppress(OSError):
+                self._log.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         # Whoever asks twice will not wait. torchrun passes one Ctrl-C on a second time.
         if self.interrupted and not dist.is_initialized():
             raise KeyboardInterrupt
         self.interrupted = True
+
+
+def read_log(folder: Path, most: int | None = None) -> list[Step]:
+    """The steps in the log of a run; a last line that is not whole yet is left out.
+
+    Args:
+        folder: Of the run.
+        most: How many steps to read; the lines after them need not be sound.
+
+    Returns:
+        The values of each step, by their names.
+
+    Raises:
+        ValueError: If a line is not that of a step; the error names it.
+    """
+    path = folder / "log.jsonl"
+    steps: list[Step] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(islice(file, most), start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                values = json.loads(line)
+                if not all(isinstance(values[name], int | float) for name in _IN_EVERY_STEP):
+                    raise TypeError
+            except (ValueError, TypeError, KeyError):
+                raise ValueError(
+                    f"{path}, line {number} must hold {', '.join(_IN_EVERY_STEP)} of a step as "
+                    f"JSON, got {line[:40]!r}"
+                ) from None
+            steps.append(values)
+    return steps
+
+
+def _line(values: Mapping[str, float]) -> str:
+    return json.dumps(values) + "\n"
 
 
 def _random_state() -> State:

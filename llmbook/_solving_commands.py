@@ -58,12 +58,13 @@ def solve(
     The small models that come with the book know one task each: scan-tiny commands of SCAN,
     chains-tiny who has how many. Anything else needs a model that was trained on much text.
 
-    \b
     Examples:
-      llmbook solve "jump around left thrice and walk"
-      llmbook solve "look right twice" --model smollm2-135m --task scan
-      llmbook solve "cy" --model chains-tiny --context " bo ann +3 ; ann 7 ; cy bo -2 ;"
-      llmbook solve "..." --model https://HOST/v1#MODEL --option max_tokens=null
+        ```bash
+        llmbook solve "jump around left thrice and walk"
+        llmbook solve "look right twice" --model smollm2-135m --task scan
+        llmbook solve "cy" --model chains-tiny --context " bo ann +3 ; ann 7 ; cy bo -2 ;"
+        llmbook solve "..." --model https://HOST/v1#MODEL --option max_tokens=null
+        ```
     """
     from llmbook import _solving
     from llmbook.tasks import scan
@@ -107,12 +108,13 @@ def evaluate(
 ) -> None:
     """Put many problems, and tell how many are solved, how sure that is and what it costs.
 
-    \b
     Examples:
-      llmbook evaluate --count 200 --size 48
-      llmbook evaluate --model chains-tiny --size 8 --out a.jsonl
-      llmbook evaluate --model chains-tiny --size 8 --strategy chain-of-thought --out b.jsonl
-      llmbook evaluate --model smollm2-135m --task word-problems --strategy few-shot --size 2
+        ```bash
+        llmbook evaluate --count 200 --size 48
+        llmbook evaluate --model chains-tiny --size 8 --out a.jsonl
+        llmbook evaluate --model chains-tiny --size 8 --strategy chain-of-thought --out b.jsonl
+        llmbook evaluate --model smollm2-135m --task word-problems --strategy few-shot --size 2
+        ```
     """
     from llmbook import _solving
 
@@ -137,9 +139,10 @@ def compare(
 
     Counts the problems that only one of them solved (McNemar's exact test).
 
-    \b
-    Example:
-      llmbook compare a.jsonl b.jsonl
+    Examples:
+        ```bash
+        llmbook compare a.jsonl b.jsonl
+        ```
     """
     from llmbook import _solving
 

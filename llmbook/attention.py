@@ -342,6 +342,10 @@ class MultiHeadAttention(nn.Module):
         self.value_proj = nn.Linear(d_source, d_kv, bias=bias)
         self.output_proj = nn.Linear(d_model, d_model, bias=bias)
 
+    def extra_repr(self) -> str:
+        heads = f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}"
+        return f"{heads}, head_dim={self.head_dim}"
+
     @overload
     def forward(
         self,

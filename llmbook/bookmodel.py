@@ -1,9 +1,9 @@
 r"""The book's own language model: it has read this book and nothing else, in both languages.
 
 A model small enough to be made while one waits, and honest about how it was made. ``python -m
-llmbook.bookmodel`` trains a tokenizer, then a GPT from random weights, and writes both next to
-a record of that run: the loss of every step, what the model was measured at on the way, and what
-it wrote there. What ships is what one such run has left.
+llmbook.bookmodel --out FOLDER`` trains a tokenizer, then a GPT from random weights, and writes
+both next to a record of that run: the loss of every step, what the model was measured at on the
+way, and what it wrote there. What ships is what one such run has left.
 
 The text is the [frozen corpus][llmbook.corpus.load]. The number of a paragraph decides what it is
 for: those that end in 0 are the test, which no part of the training reads; those that end in 5 are
@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -116,8 +116,8 @@ class Milestone:
 class Record:
     """How the model that ships came about, as the run wrote it down."""
 
-    losses: list[float]  # of every step, with dropout, in nats a token
-    milestones: list[Milestone]
+    losses: list[float] = field(repr=False)  # of every step, with dropout, in nats a token
+    milestones: list[Milestone] = field(repr=False)
     kept_step: int  # the milestone with the lowest validation loss, whose weights ship
     tokens: int  # of the text to learn from; the run reads it again and again
     seconds: float  # of one processor core
@@ -333,5 +333,10 @@ def _look(
 
 
 if __name__ == "__main__":
+    from llmbook._console import output_folder
+
+    folder = output_folder(
+        "llmbook.bookmodel", "Train the book's own language model: seven minutes."
+    )
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
-    print(f"{_make(_FOLDER, TRAINING, _EVERY).seconds:.0f} seconds")
+    print(f"{_make(folder, TRAINING, _EVERY).seconds:.0f} seconds")

@@ -5,8 +5,8 @@ answers with the numeral. It has learned so from plain text, a long record of su
 by predicting every token, questions included: like a model after pre-training it knows its trade,
 but not how *you* would like to have it done.
 
-``python -m llmbook.clerk`` trains the model that [`load_model`][llmbook.clerk.load_model] loads,
-in about three minutes on one core.
+``python -m llmbook.clerk --out FOLDER`` trains a model like the one that
+[`load_model`][llmbook.clerk.load_model] loads, in about three minutes on one core.
 """
 
 from collections.abc import Callable
@@ -140,7 +140,7 @@ def load_model() -> GPT:
     return model.eval()
 
 
-def _main() -> None:
+def _main(folder: Path) -> None:
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
     torch.manual_seed(0)
     kinds: list[Callable[[int], Example]] = [read, write, partial(write, grouped=True)]
@@ -154,9 +154,11 @@ def _main() -> None:
     losses = train(model, TokenBatches(torch.tensor(ids), 16, 64), loss_of, config, progress=True)
     print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
     weights = {name: weight.half() for name, weight in model.state_dict().items()}
-    with replacing(Path(str(_WEIGHTS))) as part:
+    with replacing(folder / _WEIGHTS.name) as part:
         part.write_bytes(safetensors.torch.save(weights))
 
 
 if __name__ == "__main__":
-    _main()
+    from llmbook._console import output_folder
+
+    _main(output_folder("llmbook.clerk", "Train the clerk: three minutes."))

@@ -6,18 +6,19 @@ and errors go to the error stream. Exit codes: 0 if all went well, 1 after an er
 explains, 2 if the command was written wrongly, 130 after Ctrl-C.
 """
 
-import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
 from typer.core import TyperGroup
 
 from llmbook import _solving_commands
+from llmbook._console import as_typed, help_of, in_json, print_whatever_comes
 from llmbook._solving_commands import Seed
 
 if TYPE_CHECKING:  # what loads torch is imported where it is used, so that help need not wait
@@ -29,6 +30,10 @@ __all__ = ["app"]
 class _Commands(TyperGroup):
     """The commands, whose errors are told in one line."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        print_whatever_comes()
+        return super().main(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -38,12 +43,22 @@ class _Commands(TyperGroup):
             text = str(error)
             if isinstance(error, OSError) and error.filename is not None:
                 text = f"{error.filename}: {error.strerror}"
+            command = self.commands.get(ctx.invoked_subcommand)
+            text = as_typed(text, command.params if command else ())
             _note(f"llmbook: {' '.join(text.split())}")
             raise typer.Exit(1) from None
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 """All commands, as one function: it takes the arguments of the command line, or a list of them."""
+
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+def _command(function: _Function) -> _Function:
+    """Make a function one of the commands."""
+    return app.command(help=help_of(function))(function)
+
 
 Source = Annotated[
     str, typer.Argument(help="Folder, .gguf file, id on the hub, or smollm2-135m.", metavar="MODEL")
@@ -63,7 +78,7 @@ def _main(
         typer.echo(__version__)
 
 
-@app.command()
+@_command
 def train(
     files: Annotated[list[Path] | None, typer.Argument(help="Texts, in UTF-8.")] = None,
     *,
@@ -90,11 +105,12 @@ def train(
     The last tenth of each text is held out, to measure the model at the end. The same command
     again goes on where the run was stopped, by Ctrl-C or in any other way.
 
-    \b
     Examples:
-      llmbook train corpus.txt --out runs/a
-      llmbook train --book --minutes 1 --out runs/book
-      llmbook train *.txt --steps 5000 --d-model 256 --num-layers 6 --out runs/b
+        ```bash
+        llmbook train corpus.txt --out runs/a
+        llmbook train --book --minutes 1 --out runs/book
+        llmbook train *.txt --steps 5000 --d-model 256 --num-layers 6 --out runs/b
+        ```
     """
     if bool(files) == book:
         raise typer.BadParameter("give either text files or --book")
@@ -138,7 +154,7 @@ def _read(path: Path) -> str:
     return text
 
 
-@app.command()
+@_command
 def generate(
     model: Source,
     prompts: Annotated[
@@ -158,11 +174,12 @@ def generate(
     Prints what comes after each prompt; with one prompt, as it is written. Tokens are drawn from
     the likeliest first, as many as --top-k, --top-p and --min-p leave. --stop may be repeated.
 
-    \b
     Examples:
-      llmbook generate runs/a "Attention is"
-      llmbook generate smollm2-135m --temperature 0 --stop "." < prompt.txt
-      llmbook generate runs/a "One" "Two" --json --seed 7
+        ```bash
+        llmbook generate runs/a "Attention is"
+        llmbook generate smollm2-135m --temperature 0 --stop "." < prompt.txt
+        llmbook generate runs/a "One" "Two" --json --seed 7
+        ```
     """
     from llmbook.generation import GenerationConfig, TextGenerator
 
@@ -188,12 +205,18 @@ def generate(
                 "tokens": completion.tokens,
                 "finish_reason": completion.finish_reason,
             }
-            typer.echo(json.dumps(line, ensure_ascii=False))
+            typer.echo(in_json(line))
         else:
             typer.echo(("\n" if i else "") + completion.text)
 
 
-@app.command()
+_CHAT_HELP = (
+    "/reset begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer, /help lists this; with a "
+    "blank before it, a line that begins with / is said to the model."
+)
+
+
+@_command
 def chat(
     model: Source,
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
@@ -204,11 +227,13 @@ def chat(
     """Talk with a model that has learned to converse.
 
     A line is a turn. /reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer, or ends.
+    /help lists this; a line with a blank before its / is said to the model.
 
-    \b
     Examples:
-      llmbook chat smollm2-135m
-      llmbook chat smollm2-135m --system "Answer in one sentence."
+        ```bash
+        llmbook chat smollm2-135m
+        llmbook chat smollm2-135m --system "Answer in one sentence."
+        ```
     """
     from llmbook.generation import GenerationConfig, TextGenerator
 
@@ -226,18 +251,23 @@ def chat(
     if sys.stdin.isatty():
         with suppress(ImportError):  # arrow keys in the line that is typed; Windows has its own
             import readline  # noqa: F401
-        _note("/reset begins anew, /exit or Ctrl-D ends.")
+        _note(_CHAT_HELP)
         mark = "> "
     while True:
         try:
-            line = input(mark).strip()
+            line = input(mark).rstrip()
         except EOFError:
             break
+        word = re.match(r"/[^\W\d_]*(?!\S)", line)  # and not a path, such as /usr/bin
         if line == "/exit":
             break
         if line == "/reset":
             messages = list(opening)
-        elif line:
+        elif line == "/help":
+            _note(_CHAT_HELP)
+        elif word:
+            _note(f"{line} is no command. {_CHAT_HELP}")
+        elif line := line.strip():
             messages.append({"role": "user", "content": line})
             prompt = loaded.chat_prompt(messages)
             ids = loaded.tokenizer.encode(prompt, allowed_special="all")
@@ -280,11 +310,11 @@ def _note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-for _command in (_solving_commands.solve, _solving_commands.evaluate, _solving_commands.compare):
-    app.command()(_command)
+for _solver in (_solving_commands.solve, _solving_commands.evaluate, _solving_commands.compare):
+    _command(_solver)
 
 
-@app.command()
+@_command
 def info(
     model: Source,
     length: Annotated[
@@ -295,10 +325,11 @@ def info(
 
     Parameters and operations by part, sizes, tokenizer; for a run, also how far it is.
 
-    \b
     Examples:
-      llmbook info smollm2-135m
-      llmbook info runs/a --length 100
+        ```bash
+        llmbook info smollm2-135m
+        llmbook info runs/a --length 100
+        ```
     """
     loaded = _load(model)
     c, tokenizer = loaded.model.config, loaded.tokenizer
@@ -326,15 +357,18 @@ def info(
         "ends with": ends or "no token",
         "converses": "yes" if loaded.chat_template else "no, has no chat template",
     }
-    if (path := Path(model, "run.json")).exists():
-        run = json.loads(path.read_text(encoding="utf-8"))
-        last = json.loads(Path(model, "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-        facts["run"] = f"{last['step'] + 1:,} of {run['steps']:,} steps, loss {last['loss']:.3f}"
+    if (folder := Path(model)).joinpath("run.json").exists():
+        from llmbook._pretraining import read_run
+        from llmbook._runs import read_log
+
+        steps, log = read_run(folder)["steps"], read_log(folder)
+        loss = f", loss {log[-1]['loss']:.3f}" if log else ""
+        facts["run"] = f"{len(log):,} of {steps:,} steps{loss}"
     for name, fact in facts.items():
         typer.echo(f"{name:13}{fact}")
 
 
-@app.command()
+@_command
 def download(
     name: Annotated[str, typer.Argument(help="smollm2-135m.", show_default=False)],
 ) -> None:
@@ -342,9 +376,10 @@ def download(
 
     Once is enough. Prints where the file lies.
 
-    \b
-    Example:
-      llmbook download smollm2-135m
+    Examples:
+        ```bash
+        llmbook download smollm2-135m
+        ```
     """
     from llmbook.pretrained import download as fetch
 

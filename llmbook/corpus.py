@@ -5,8 +5,8 @@ here. So the book counts its own words. The text is a snapshot on purpose: what 
 must not change whenever a sentence of another page does. This one was taken when the book went
 as far as its page on prompts, before it had a part on language models: the pages of all other
 parts and the appendix, some 23,500 English words and 32,000 Chinese characters. From a checkout
-of the repository, ``python -m llmbook.corpus`` takes a new one, of every page there is then; the
-outputs of the pages change with it.
+of the repository, ``python -m llmbook.corpus --out llmbook/data`` takes a new one, of every page
+there is then; the outputs of the pages change with it.
 
 Only running prose is kept. Code, outputs, tables, headings, formulas on their own line and
 comments are left out, and so is every sentence that would be left with a hole, because it
@@ -102,5 +102,6 @@ def _write(docs: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    package = Path(__file__).parent
-    _write(package.parent / "docs", package / "data")
+    from llmbook._console import output_folder
+
+    _write(Path("docs"), output_folder("llmbook.corpus", "Take the prose of the pages in docs."))

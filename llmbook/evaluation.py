@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 
-from tqdm import tqdm  # type: ignore[import-untyped]
-
 from llmbook._checks import check_at_least_one
 from llmbook._files import locked
+from llmbook._progress import progress as progress_of
 from llmbook._transcript import Remembering, append, parse, resume, rewrite
 from llmbook.models.protocol import LanguageModel
 from llmbook.prompting.strategies import Strategy
@@ -157,7 +156,7 @@ def _evaluate(
     known = len(traces)
     failed = [place for place, trace in enumerate(traces) if _failed(trace)]
     places = [*failed, *range(known, len(problems))]
-    with tqdm(
+    with progress_of(
         total=len(problems),
         initial=len(problems) - len(places),
         unit="problem",

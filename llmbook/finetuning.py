@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook._checks import check_at_least_one, check_positive, check_probability
-from llmbook._files import replacing
+from llmbook._files import reading, replacing
 
 __all__ = [
     "LoRALinear",
@@ -76,6 +76,9 @@ class LoRALinear(nn.Module):
         nn.init.uniform_(self.lora_A, -(self.in_features**-0.5), self.in_features**-0.5)
         self.dropout = nn.Dropout(dropout)
         self.merged = False
+
+    def extra_repr(self) -> str:
+        return f"rank={self.rank}, alpha={self.alpha:g}, merged={self.merged}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply both maps; once merged, there is only one.
@@ -169,7 +172,13 @@ def _find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
             if name == target or name.endswith(f".{target}")
         }
         if not named:
-            raise ValueError(f"targets must name parts of the model, got {target!r}")
+            modules = model.named_modules()
+            there = [name for name, module in modules if isinstance(module, nn.Linear)]
+            ends = dict.fromkeys(name.rpartition(".")[2] for name in there)
+            raise ValueError(
+                f"targets must name linear maps of the model, such as {', '.join(ends)}; "
+                f"got {target!r}"
+            )
         for name, module in named.items():
             if not isinstance(module, nn.Linear):
                 kind = type(module).__name__
@@ -292,7 +301,10 @@ def save_lora(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     about = {"rank": rank, "alpha": alpha, "targets": [*adapters]}
     tensors = {name: p.detach().contiguous() for name, p in lora_parameters(model).items()}
     with replacing(path) as part:
-        save_file(tensors, part, {"lora": json.dumps(about)})
+        try:
+            save_file(tensors, part, {"lora": json.dumps(about)})
+        except SafetensorError as error:  # so it tells of a full disk
+            raise OSError(f"{path} could not be written: {error}") from None
     return path
 
 
@@ -309,13 +321,16 @@ def load_lora(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("lora", "null"))
+            kept = (file.metadata() or {}).get("lora")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or truncated: {error}") from None
-    if about is None:
+    if kept is None:
         raise ValueError(f"{path} must hold adapters written by save_lora, got other tensors")
-    rank, maps = about["rank"], _find_targets(model, about["targets"])
+    with reading(path):
+        about = json.loads(kept)
+        rank, alpha, targets = int(about["rank"]), float(about["alpha"]), list(about["targets"])
+    maps = _find_targets(model, targets)
     expected = {}
     for name, linear in maps.items():
         expected[f"{name}.lora_A"] = (rank, linear.in_features)
@@ -324,7 +339,7 @@ def load_lora(model: nn.Module, path: str | os.PathLike[str]) -> None:
         shape = tuple(tensors[name].shape) if name in tensors else None
         if shape != expected.get(name):
             raise ValueError(f"{path}: {name} must have shape {expected.get(name)}, got {shape}")
-    add_lora(model, rank=rank, alpha=about["alpha"], targets=about["targets"])
+    add_lora(model, rank=rank, alpha=alpha, targets=targets)
     with torch.no_grad():
         for name, parameter in lora_parameters(model).items():
             parameter.copy_(tensors[name])
@@ -348,7 +363,10 @@ def train_only(model: nn.Module, *parts: str) -> None:
         try:
             chosen.append(model.get_submodule(part))
         except AttributeError:
-            raise ValueError(f"parts must name modules of the model, got {part!r}") from None
+            there = ", ".join(name for name, _ in model.named_children())
+            raise ValueError(
+                f"parts must name modules of the model, such as {there}; got {part!r}"
+            ) from None
         if not any(True for _ in chosen[-1].parameters()):
             raise ValueError(f"parts must have parameters, got {part!r}")
     model.requires_grad_(False)

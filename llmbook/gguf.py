@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from llmbook._checks import UnsupportedError
+from llmbook._files import reading
 from llmbook.gpt import Bias, GPTConfig, RopeScaling
 from llmbook.positions import rotary_angles
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
@@ -117,11 +118,14 @@ class GGUF:
         Raises:
             ValueError: If the file asks for what our model does not do; the error says for what.
         """
+        with reading(self.path):
+            return self._config()
+
+    def _config(self) -> GPTConfig:
         kind, family = self.architecture, _KEYS.get(self.architecture)
         if family is None:
             raise UnsupportedError(
-                f"{self.path.name}: general.architecture must be one of {sorted(_KEYS)}, "
-                f"got {kind!r}: not supported"
+                f"general.architecture must be one of {sorted(_KEYS)}, got {kind!r}: not supported"
             )
         values = {
             key.removeprefix(f"{kind}."): value
@@ -130,19 +134,20 @@ class GGUF:
         }
         for key, value in values.items():
             harmless = key in _HARMLESS or (key == "rope.scaling.type" and value == "none")
-            if not harmless and (key not in family or not isinstance(value, int | float)):
+            number = (int, float) if family.get(key) in ("rope_base", "norm_eps") else int
+            if not harmless and (key not in family or not isinstance(value, number)):
                 got = f"{kind}.{key} = {value!r}"
-                raise UnsupportedError(f"{self.path.name}: {got}: not supported")
+                raise UnsupportedError(f"{got}: not supported")
         if missing := [key for key in family if key not in values and key not in _OPTIONAL]:
-            raise ValueError(f"{self.path.name} must have {kind}.{missing[0]}: it is missing")
+            raise ValueError(f"{kind}.{missing[0]} must be there: it is missing")
         if "token_embd.weight" not in self.tensors:
-            raise ValueError(f"{self.path.name} must hold the tensor 'token_embd.weight'")
+            raise ValueError("it must hold the tensor 'token_embd.weight': it is missing")
         sizes: dict[str, Any] = {family[key]: values[key] for key in family if key in values}
         head_dim = values.get("attention.key_length", sizes["d_model"] // sizes["num_heads"])
         for key in ("attention.value_length", "rope.dimension_count"):
             if values.get(key, head_dim) != head_dim:
                 raise UnsupportedError(
-                    f"{self.path.name}: {kind}.{key} must be the dimension of a head ({head_dim}), "
+                    f"{kind}.{key} must be the dimension of a head ({head_dim}), "
                     f"got {values[key]}: not supported"
                 )
         if "attention.sliding_window" in values:  # up to its width, a window hides nothing
@@ -180,7 +185,7 @@ class GGUF:
         expected = frequencies / scaling.stretch(frequencies)
         if divisors.shape != expected.shape or not torch.allclose(divisors, expected, rtol=1e-3):
             raise UnsupportedError(
-                f"{self.path.name}: rope_freqs.weight must follow Llama 3's rule, "
+                f"rope_freqs.weight must follow Llama 3's rule, "
                 f"got {[round(x, 3) for x in divisors.tolist()]}: not supported"
             )
         return GPTConfig(**{**vars(config), "rope_scaling": scaling})
@@ -194,6 +199,10 @@ class GGUF:
         Raises:
             ValueError: If it is not byte-level BPE, or cuts words in a way not known here.
         """
+        with reading(self.path):
+            return self._tokenizer()
+
+    def _tokenizer(self) -> Tokenizer:
         data = {
             key.removeprefix("tokenizer.ggml."): value
             for key, value in self.metadata.items()
@@ -201,14 +210,16 @@ class GGUF:
         }
         if data.get("model") != "gpt2":
             raise UnsupportedError(
-                f"{self.path.name}: tokenizer.ggml.model must be 'gpt2', that is byte-level BPE, "
+                f"tokenizer.ggml.model must be 'gpt2', that is byte-level BPE, "
                 f"got {data.get('model')!r}: not supported"
             )
         if (pre := data.get("pre")) not in _CUTS:
             raise UnsupportedError(
-                f"{self.path.name}: tokenizer.ggml.pre must be one of {sorted(_CUTS)}, "
-                f"got {pre!r}: not supported"
+                f"tokenizer.ggml.pre must be one of {sorted(_CUTS)}, got {pre!r}: not supported"
             )
+        for key in ("tokens", "token_type", "merges"):
+            if not isinstance(data.get(key), list):
+                raise ValueError(f"tokenizer.ggml.{key} must be a list, got {data.get(key)!r}")
         special: dict[str, int] = {}
         ordinary: dict[bytes, int] = {}
         for i, (token, kind) in enumerate(zip(data["tokens"], data["token_type"], strict=True)):
@@ -300,12 +311,17 @@ def read_gguf(path: str | os.PathLike[str]) -> GGUF:
         ValueError: If the file is not GGUF, of another version, or shorter than it says.
     """
     path = Path(path)
+    with reading(path):
+        return _read(path)
+
+
+def _read(path: Path) -> GGUF:
     with path.open("rb") as file:
         reader = _Reader(file, path)
         if (magic := reader.take(4)) != _MAGIC:
-            raise ValueError(f"{path.name} must be a GGUF file, got one that begins with {magic!r}")
+            raise ValueError(f"it must be a GGUF file, got one that begins with {magic!r}")
         if (version := reader.number("I")) not in _VERSIONS:
-            raise ValueError(f"{path.name} must be GGUF version 2 or 3, got {version}")
+            raise ValueError(f"it must be GGUF version 2 or 3, got {version}")
         num_tensors, num_values = reader.number("Q"), reader.number("Q")
         metadata = {reader.string(): reader.value(reader.number("I")) for _ in range(num_values)}
         listed = [reader.tensor() for _ in range(num_tensors)]
@@ -318,7 +334,7 @@ def read_gguf(path: str | os.PathLike[str]) -> GGUF:
         last = first + _num_bytes(name, shape, kind)
         if last > reader.size:
             raise ValueError(
-                f"{path.name} is truncated: the tensor {name!r} ends at byte {last}, "
+                f"it is truncated: the tensor {name!r} ends at byte {last}, "
                 f"the file at {reader.size}"
             )
         tensors[name] = PackedTensor(name, shape, kind, content[first:last])
@@ -329,12 +345,11 @@ class _Reader:
     """Reads numbers, strings and arrays one after another, never beyond the end."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.name = file, path.name
-        self.size, self.position = path.stat().st_size, 0
+        self.file, self.size, self.position = file, path.stat().st_size, 0
 
     def take(self, count: int) -> bytes:
         if self.position + count > self.size:
-            raise ValueError(f"{self.name} is truncated: it ends at byte {self.size}")
+            raise ValueError(f"it is truncated, and ends at byte {self.size}")
         self.position += count
         return self.file.read(count)
 
@@ -367,7 +382,7 @@ class _Reader:
 
     def _letter(self, kind: int) -> str:
         if kind not in _SCALARS:
-            raise ValueError(f"{self.name} has a value of the unknown type {kind}")
+            raise ValueError(f"it must hold known types, got a value of type {kind}")
         return _SCALARS[kind]
 
 

@@ -226,6 +226,7 @@ class CausalSelfAttention(nn.Module):
         super().__init__()
         H, H_kv, D, _ = config.sizes
         d, bias = config.d_model, config.bias != "none"
+        self.num_heads = H
         self.group_size = H // H_kv  # query heads that share a key and value head
         self.head_dim = D
         self.dropout = config.dropout
@@ -235,6 +236,10 @@ class CausalSelfAttention(nn.Module):
         self.output_proj = nn.Linear(H * D, d, bias=config.bias == "all")
         self.query_norm = _norm(config, D) if config.qk_norm else nn.Identity()
         self.key_norm = _norm(config, D) if config.qk_norm else nn.Identity()
+
+    def extra_repr(self) -> str:
+        heads = f"num_heads={self.num_heads}, num_kv_heads={self.num_heads // self.group_size}"
+        return f"{heads}, head_dim={self.head_dim}"
 
     def forward(
         self,

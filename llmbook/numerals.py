@@ -5,11 +5,11 @@ places that are named by no digit are zero. To write the number one has to look 
 place, whether the numeral mentions it: a task for attention, with an answer that can be checked.
 
 The vocabulary is shared by source and target: three special tokens, the characters of the
-numerals, and the ten digits. ``python -m llmbook.numerals`` trains a model for it, in about half a
-minute on one core, and puts it in place of the one that comes with the book. That one is kept, as
-pages tell of its mistakes. It was trained by the same recipe, but with weight decay on biases and
-normalization too, which [`train`][llmbook.training.train] no longer does: another training run
-errs about as often, elsewhere.
+numerals, and the ten digits. ``python -m llmbook.numerals --out FOLDER`` trains a model for it, in
+about half a minute on one core, and writes it to a file like the one that comes with the book.
+That one is kept, as pages tell of its mistakes. It was trained by the same recipe, but with weight
+decay on biases and normalization too, which [`train`][llmbook.training.train] no longer does:
+another training run errs about as often, elsewhere.
 """
 
 from collections.abc import Iterable, Iterator
@@ -215,7 +215,7 @@ def load_losses() -> list[float]:
     return losses
 
 
-def _main() -> None:
+def _main(folder: Path) -> None:
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
     torch.manual_seed(0)
     model, generator = Transformer(CONFIG), torch.Generator().manual_seed(0)
@@ -231,9 +231,11 @@ def _main() -> None:
     losses = train(model, batches(), loss_of, TrainingConfig())
     print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
     weights = {name: weight.half() for name, weight in model.state_dict().items()}
-    with replacing(Path(str(_WEIGHTS))) as part:
+    with replacing(folder / _WEIGHTS.name) as part:
         part.write_bytes(safetensors.torch.save(weights | {"losses": torch.tensor(losses)}))
 
 
 if __name__ == "__main__":
-    _main()
+    from llmbook._console import output_folder
+
+    _main(output_folder("llmbook.numerals", "Train the model that reads numerals: half a minute."))

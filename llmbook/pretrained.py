@@ -19,12 +19,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from llmbook import _download
+from llmbook._files import read_json, reading
 from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT, GPTConfig, RopeScaling
 from llmbook.tokenizer import Tokenizer
@@ -34,7 +38,6 @@ from llmbook.weights import (
     build,
     open_safetensors,
     read_config,
-    read_json,
 )
 
 __all__ = ["Pretrained", "download", "from_pretrained", "save"]
@@ -86,14 +89,14 @@ class Pretrained:
                 "give it a text to continue"
             )
         for message in messages:
-            if not {"role", "content"} <= message.keys():
-                raise ValueError(f"messages must have 'role' and 'content', got {dict(message)}")
+            if not all(isinstance(message.get(name), str) for name in ("role", "content")):
+                raise ValueError(
+                    f"messages must have text as 'role' and 'content', got {dict(message)}"
+                )
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
         )
-        environment.filters["tojson"] = lambda value, **options: json.dumps(
-            value, ensure_ascii=False, **options
-        )
+        environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         try:
@@ -102,8 +105,25 @@ class Pretrained:
                 add_generation_prompt=True,
                 **{"tools": None, "documents": None, **self.named_tokens, **variables},
             )
-        except TemplateError as error:
-            raise ValueError(f"messages must suit the chat template, which says: {error}") from None
+        except Exception as error:  # a template is a program: anything may go wrong in it
+            what = error if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"messages must suit the chat template, which says: {what}") from None
+
+
+class _Generation(Extension):
+    """``{% generation %}`` marks what a model is trained on; written out, it changes nothing."""
+
+    tags = {"generation"}  # noqa: RUF012 (as Jinja has it)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+def _to_json(value: object, ensure_ascii: bool = False, **options: Any) -> str:
+    """As transformers has it: unlike Jinja's own, it neither escapes HTML nor sorts."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 
 def _refuse(message: str) -> None:
@@ -154,40 +174,45 @@ def _load_folder(path: Path, place: Place) -> Pretrained:
     config, layout = read_config(data)
     with open_safetensors(path) as stored:
         model = build(config, stored, layout, where=path.name, place=place)
-    tokenizer, named = _load_tokenizer(path, config), {}
+    tokenizer = _load_tokenizer(path, config)
     options = _read_if_there(path / "tokenizer_config.json")
-    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
-        if (token := options.get(name)) is not None:
-            named[name] = token["content"] if isinstance(token, dict) else token
-    end: Any = _read_if_there(path / "generation_config.json").get("eos_token_id")
-    if end is None:  # then what the model was trained with
-        end = data.get("eos_token_id")
-    if end is None:
-        end = tokenizer.special_tokens.get(named.get("eos_token", ""), [])
-    return Pretrained(
-        model,
-        tokenizer,
-        begin_ids=_begin_ids(read_json(path / "tokenizer.json").get("post_processor") or {}),
-        end_ids=(end,) if isinstance(end, int) else tuple(end),
-        chat_template=_chat_template(path, options),
-        named_tokens=named,
-    )
+    with reading(path / "tokenizer_config.json"):
+        named, template = _named_tokens(options), _chat_template(path, options)
+    with reading(path / "generation_config.json"):
+        end = _ids(_read_if_there(path / "generation_config.json").get("eos_token_id"))
+    with reading(path / "config.json"):
+        end = end or _ids(data.get("eos_token_id"))  # then what the model was trained with
+    if not end:
+        end = _ids(tokenizer.special_tokens.get(named.get("eos_token", "")))
+    with reading(path / "tokenizer.json"):
+        begin = _begin_ids(read_json(path / "tokenizer.json").get("post_processor") or {})
+    return Pretrained(model, tokenizer, begin, end, template, named)
 
 
 def _load_own(path: Path, data: dict[str, Any], place: Place) -> Pretrained:
-    kept = {name: data.pop(name, ()) for name in ("begin_ids", "end_ids")}
-    template, named = data.pop("chat_template", None), data.pop("named_tokens", {})
-    del data["model_type"]
-    if unknown := sorted(data.keys() - {each.name for each in fields(GPTConfig)}):
-        raise ValueError(f"config.json must hold fields of GPTConfig, got {unknown[0]!r}")
-    if data.get("rope_scaling") is not None:
-        data["rope_scaling"] = RopeScaling(**data["rope_scaling"])
-    config = GPTConfig(**data)
+    with reading(path / "config.json"):
+        begin, end = (_ids(data.pop(name, ())) for name in ("begin_ids", "end_ids"))
+        template, named = _text(data.pop("chat_template", None)), data.pop("named_tokens", {})
+        named = {str(name): str(token) for name, token in named.items()}
+        del data["model_type"]
+        config = _own_config(data)
     with open_safetensors(path) as stored:
         model = build(config, stored, Layout("llmbook"), where=path.name, place=place)
-    tokenizer = _load_tokenizer(path, config)
-    begin, end = tuple(kept["begin_ids"]), tuple(kept["end_ids"])
-    return Pretrained(model, tokenizer, begin, end, template, named)
+    return Pretrained(model, _load_tokenizer(path, config), begin, end, template, named)
+
+
+def _own_config(data: dict[str, Any]) -> GPTConfig:
+    defaults = {each.name: each.default for each in fields(GPTConfig)}
+    if unknown := sorted(data.keys() - defaults.keys()):
+        raise ValueError(f"it must hold fields of GPTConfig, got {unknown[0]!r}")
+    if data.get("rope_scaling") is not None:
+        data["rope_scaling"] = RopeScaling(**data["rope_scaling"])
+    for name, value in data.items():
+        # A whole number where a size may be left out, and no fraction where a size must be given.
+        kind = int if defaults[name] is None and name != "rope_scaling" else type(defaults[name])
+        if isinstance(value, float) and kind is int:
+            raise ValueError(f"{name} must be a whole number, got {value}")
+    return GPTConfig(**data)
 
 
 def _load_gguf(path: Path, place: Place) -> Pretrained:
@@ -203,9 +228,10 @@ def _load_gguf(path: Path, place: Place) -> Pretrained:
     model = build(config, stored, layout, where=path.name, place=place)
     tokenizer = file.tokenizer()
     _check_vocabulary(tokenizer, config)
-    template = file.metadata.get("tokenizer.chat_template")
-    begin, end = file.begin_ids(), file.end_ids()
-    return Pretrained(model, tokenizer, begin, end, template, file.named_tokens())
+    with reading(path):
+        template = _text(file.metadata.get("tokenizer.chat_template"))
+        begin, end = _ids(file.begin_ids()), _ids(file.end_ids())
+        return Pretrained(model, tokenizer, begin, end, template, file.named_tokens())
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
@@ -228,6 +254,28 @@ def _check_vocabulary(tokenizer: Tokenizer, config: GPTConfig) -> None:
         )
 
 
+def _ids(value: Any) -> tuple[int, ...]:
+    """Ids of tokens, of which files give one, several, or none."""
+    ids = () if value is None else (value,) if isinstance(value, int) else tuple(value)
+    if not all(type(i) is int for i in ids):
+        raise ValueError(f"ids of tokens must be whole numbers, got {value!r}")
+    return ids
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"chat_template must be text, got {value!r}")
+    return value
+
+
+def _named_tokens(options: Mapping[str, Any]) -> dict[str, str]:
+    named = {}
+    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
+        if (token := options.get(name)) is not None:
+            named[name] = token if isinstance(token, str) else str(token["content"])
+    return named
+
+
 def _begin_ids(processor: Mapping[str, Any]) -> tuple[int, ...]:
     """The tokens that ``tokenizer.json`` puts before a text."""
     ids: list[int] = []
@@ -237,7 +285,7 @@ def _begin_ids(processor: Mapping[str, Any]) -> tuple[int, ...]:
                 if "Sequence" in piece:
                     break
                 ids += step["special_tokens"][piece["SpecialToken"]["id"]]["ids"]
-    return tuple(ids)
+    return _ids(ids)
 
 
 def _chat_template(folder: Path, options: Mapping[str, Any]) -> str | None:
@@ -246,7 +294,7 @@ def _chat_template(folder: Path, options: Mapping[str, Any]) -> str | None:
     template = options.get("chat_template")
     if isinstance(template, list):  # several, by name
         template = {each["name"]: each["template"] for each in template}.get("default")
-    return template
+    return _text(template)
 
 
 def save(
@@ -278,6 +326,7 @@ def save(
     Raises:
         ValueError: If the model has parameters that a GPT of its configuration lacks, such as
             adapters that are not merged, or the tokenizer has ids beyond its vocabulary.
+        OSError: If the files cannot be written; the old ones are then as they were.
     """
     with torch.device("meta"):
         expected = {name for name, _ in GPT(model.config).named_parameters()}
@@ -297,15 +346,20 @@ def save(
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as unfinished:
-        parts = Path(unfinished)
-        save_file(weights, parts / "model.safetensors", metadata={"format": "pt"})
-        (parts / "model.safetensors").chmod(0o644)  # others may read it too
-        tokenizer.save(parts / "tokenizer.json")
-        text = json.dumps(data, ensure_ascii=False, indent=2)
-        (parts / "config.json").write_text(text + "\n", encoding="utf-8")
-        for name in ("model.safetensors", "tokenizer.json", "config.json"):
-            (parts / name).replace(folder / name)
+    try:
+        with TemporaryDirectory(dir=folder) as unfinished:
+            parts = Path(unfinished)
+            save_file(weights, parts / "model.safetensors", metadata={"format": "pt"})
+            (parts / "model.safetensors").chmod(0o644)  # others may read it too
+            tokenizer.save(parts / "tokenizer.json")
+            text = json.dumps(data, ensure_ascii=False, indent=2)
+            (parts / "config.json").write_text(text + "\n", encoding="utf-8")
+            for name in ("model.safetensors", "tokenizer.json", "config.json"):
+                (parts / name).replace(folder / name)
+    except SafetensorError as error:  # so it tells of a full disk
+        raise OSError(f"{folder / 'model.safetensors'} could not be written: {error}") from None
+    except OSError as error:  # of a folder that is gone by now
+        raise OSError(error.errno, error.strerror, str(folder)) from None
     return folder
 
 

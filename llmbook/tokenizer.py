@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 import regex  # type: ignore[import-untyped]
 
 from llmbook._checks import UnsupportedError
-from llmbook._files import replacing
+from llmbook._files import read_json, reading, replacing
 
 __all__ = ["GPT2_PATTERN", "Tokenizer", "from_letters"]
 
@@ -164,6 +164,10 @@ class Tokenizer:
         merges = _learn(words, vocab_size - len(special_tokens))
         return cls(merges, special_tokens=special_tokens, pattern=pattern)
 
+    def __repr__(self) -> str:
+        counts = f"vocab_size={self.vocab_size}, merges={len(self.merges)}"
+        return f"{type(self).__name__}({counts}, special_tokens={len(self.special_tokens)})"
+
     @property
     def vocab_size(self) -> int:
         """One more than the highest id: the rows that an embedding needs."""
@@ -298,12 +302,21 @@ class Tokenizer:
             The tokenizer.
 
         Raises:
-            ValueError: If the file asks for something else; the error says for what.
+            ValueError: If the file asks for something else, or is damaged; the error names it and
+                says what is wrong.
         """
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or not isinstance(model := data.get("model"), dict):
-            raise ValueError(f"path must be a tokenizer.json, got {str(path)!r} without a model")
+        data = read_json(path)
+        with reading(path):
+            return cls._from_json(data)
+
+    @classmethod
+    def _from_json(cls, data: Mapping[str, Any]) -> Self:
+        if not isinstance(model := data.get("model"), dict):
+            raise ValueError(f"model must be an object, got {model!r}: this is no tokenizer.json")
         _require("model.type", model.get("type", "BPE"), "BPE")
+        for key, kind, called in (("vocab", dict, "an object"), ("merges", list, "a list")):
+            if not isinstance(model.get(key), kind):
+                raise ValueError(f"model.{key} must be {called}, got {model.get(key)!r}")
         _require("model.byte_fallback", model.get("byte_fallback") or False, False)
         for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
             _require(f"model.{key}", model.get(key) or None, None)
@@ -313,9 +326,12 @@ class Tokenizer:
         special = {}
         for token in data.get("added_tokens") or ():
             for flag in ("single_word", "lstrip", "rstrip", *["normalized"] * nfc):
-                _require(f"{flag} of the token {token['content']!r}", token.get(flag), False)
+                _require(f"{flag} of the token {token['content']!r}", token.get(flag, False), False)
             special[token["content"]] = token["id"]
         ordinary = {token: i for token, i in model["vocab"].items() if token not in special}
+        for token, i in (special | ordinary).items():
+            if type(i) is not int or i < 0:
+                raise ValueError(f"the id of the token {token!r} must be a whole number, got {i!r}")
         merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
         return cls(
             [(from_letters(left), from_letters(right)) for left, right in merges],
@@ -323,7 +339,7 @@ class Tokenizer:
             vocabulary={from_letters(token): i for token, i in ordinary.items()},
             pattern=_read_patterns(data.get("pre_tokenizer")),
             nfc=nfc,
-            ignore_merges=model.get("ignore_merges", False),
+            ignore_merges=bool(model.get("ignore_merges")),
         )
 
     def _encode(self, text: str) -> list[int]:
@@ -469,9 +485,13 @@ def _read_patterns(pre_tokenizer: Any) -> list[str]:
         match step:
             case {"type": "ByteLevel", "add_prefix_space": False} if i == len(steps):
                 return patterns + [GPT2_PATTERN] * step.get("use_regex", True)
-            case {"type": "Split", "behavior": "Isolated", "invert": False, "pattern": rule}:
-                [(kind, pattern)] = rule.items()
-                patterns.append(pattern if kind == "Regex" else regex.escape(pattern))
+            case {
+                "type": "Split",
+                "behavior": "Isolated",
+                "invert": False,
+                "pattern": {"Regex": str(pattern)} | {"String": str(pattern)} as rule,
+            }:
+                patterns.append(pattern if "Regex" in rule else regex.escape(pattern))
             case {"type": "Digits", "individual_digits": alone}:
                 patterns.append(r"\p{N}" if alone else r"\p{N}+")
             case _:
@@ -503,6 +523,4 @@ def _check_text(name: str, text: str) -> str:
 
 def _require(name: str, value: object, expected: object) -> None:
     if value != expected:
-        raise UnsupportedError(
-            f"{name} must be {expected!r} in the file, got {value!r}: not supported"
-        )
+        raise UnsupportedError(f"{name} must be {expected!r}, got {value!r}: not supported")

@@ -16,8 +16,10 @@ Notation: ``B`` batch, ``T`` length, ``V`` vocabulary.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,11 +28,12 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from llmbook import _processes
-from llmbook._checks import check_at_least_one, check_positive
+from llmbook._checks import check_at_least_one, check_positive, check_tensor
 from llmbook._cross_entropy import IGNORED, cross_entropy
+from llmbook._files import locked
+from llmbook._progress import progress as progress_of
 from llmbook._runs import Run
 
 __all__ = [
@@ -191,6 +194,7 @@ class TokenBatches:
     def __init__(self, ids: Tensor, batch_size: int, length: int, *, seed: int = 0) -> None:
         check_at_least_one("batch_size", batch_size)
         check_at_least_one("length", length)
+        check_tensor("ids", ids)
         if ids.dim() != 1 or ids.is_floating_point() or ids.numel() <= length:
             raise ValueError(
                 f"ids must be a sequence of more than length ({length}) integers, "
@@ -239,7 +243,7 @@ def train(
     loss_of: Callable[[nn.Module, Batch], Tensor],
     config: TrainingConfig,
     *,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     progress: bool = False,
     after_step: Callable[[int], object] | None = None,
 ) -> list[float]:
@@ -257,6 +261,7 @@ def train(
     kernels (on a GPU, ask for them by ``torch.use_deterministic_algorithms``). A run that is
     over is only read. What decides the losses cannot change on the way, ``steps`` included, as
     the learning rate depends on it: to go on differently, load the weights and begin a new run.
+    While one program trains in a folder, another is refused.
 
     Args:
         model: Its parameters are changed in place; it is left in training mode. With ``shard``
@@ -276,10 +281,27 @@ def train(
 
     Raises:
         ValueError: If there are too few batches, the loss or the gradient is no longer finite, or
-            the run in ``out`` had another configuration or model.
+            the run in ``out`` had another configuration or model, is damaged, or is under way.
+        OSError: If the log or the checkpoint cannot be written. The one before it is still there.
         KeyboardInterrupt: After Ctrl-C, once the step is done and its checkpoint is written.
     """
     _processes.join(model)
+    folder = None if out is None else Path(out)
+    first = _processes.rank() == 0  # the others only read
+    with locked(folder / "log.jsonl") if folder is not None and first else nullcontext():
+        return _train(model, batches, loss_of, config, folder, progress, after_step)
+
+
+def _train(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss_of: Callable[[nn.Module, Batch], Tensor],
+    config: TrainingConfig,
+    folder: Path | None,
+    progress: bool,
+    after_step: Callable[[int], object] | None,
+) -> list[float]:
+    """Train in a folder that nobody else writes to; arguments as for ``train``."""
     rank, processes = _processes.rank(), _processes.size()
     device = _processes.device_of(model)
     together = _processes.spread(model, shard=config.shard)
@@ -288,7 +310,7 @@ def train(
         betas=config.betas,
         fused=device.type in ("cpu", "cuda", "mps"),  # one pass over the weights, not ten
     )
-    run = Run(out, _plan(config, processes, device), model, optimizer)
+    run = Run(folder, _plan(config, processes, device), model, optimizer)
     measure = torch.compile(loss_of) if config.compile else loss_of
 
     stream = iter(batches)
@@ -300,7 +322,7 @@ def train(
     stop, start = False, time.perf_counter() - run.seconds
     left = range(len(run.losses), config.steps)
     hidden = rank > 0 or not progress
-    with run, tqdm(left, "", config.steps, initial=left.start, disable=hidden) as bar:
+    with run, progress_of(left, total=config.steps, initial=left.start, disable=hidden) as bar:
         for step in bar:
             rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:

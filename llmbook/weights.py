@@ -11,7 +11,7 @@ Notation as in ``llmbook.gpt``: ``d_model``, ``H`` query heads, ``D`` their
 dimension, ``V`` vocabulary.
 """
 
-import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from llmbook._checks import UnsupportedError
+from llmbook._files import read_json, reading
 from llmbook.gpt import GPT, Bias, GPTConfig, RopeScaling
 
 __all__ = ["Layout", "StoredTensor", "build", "open_safetensors", "read_config"]
@@ -235,8 +236,9 @@ def open_safetensors(folder: str | os.PathLike[str]) -> Iterator[Mapping[str, St
     index, names = folder / "model.safetensors.index.json", ["model.safetensors"]
     listed: dict[str, str] = {}  # tensor -> file
     if index.exists():
-        listed = read_json(index).get("weight_map", {})
-        names = sorted({Path(name).name for name in listed.values()})
+        with reading(index):
+            listed = read_json(index)["weight_map"]
+            names = sorted({Path(name).name for name in listed.values()})
     elif not (folder / names[0]).exists():
         pickles = [path.name for path in folder.iterdir() if path.suffix in _PICKLES]
         why = "a pickle, which may run any program when it is read"
@@ -273,10 +275,15 @@ def read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
     Raises:
         ValueError: If it asks for what our model does not do: the error gives key and value.
     """
+    with reading("config.json"):
+        return _read_config(data)
+
+
+def _read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
     kind = data.get("model_type")
     if kind not in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
         raise UnsupportedError(
-            "config.json: model_type must be 'gpt2', 'llama', 'mistral', 'qwen2', 'qwen3' or "
+            "model_type must be 'gpt2', 'llama', 'mistral', 'qwen2', 'qwen3' or "
             f"'llmbook', got {kind!r}: not supported"
         )
     _require(data, "quantization_config", None)
@@ -294,9 +301,9 @@ def _gpt2(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
         d_model=_need(data, "n_embd"),
         num_layers=_need(data, "n_layer"),
         num_heads=_need(data, "n_head"),
-        d_ff=data.get("n_inner"),
-        norm_eps=data.get("layer_norm_epsilon", 1e-5),
-        tie_weights=data.get("tie_word_embeddings", True),
+        d_ff=_get(data, "n_inner", int, None),
+        norm_eps=_get(data, "layer_norm_epsilon", float, 1e-5),
+        tie_weights=_get(data, "tie_word_embeddings", bool, True),
     )
     return config, Layout("gpt2", transposed=True)
 
@@ -305,17 +312,21 @@ def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
     kind = data["model_type"]
     _require(data, "hidden_act", "silu")
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise ValueError(f"rope_parameters must be an object, got {rope!r}")
     for settings in (data, rope):
         _require(settings, "partial_rotary_factor", 1.0)
-    attention = kind in ("llama", "qwen3") and bool(data.get("attention_bias"))
-    feed_forward = kind == "llama" and bool(data.get("mlp_bias"))
+    attention = kind in ("llama", "qwen3") and _get(data, "attention_bias", bool, False)
+    feed_forward = kind == "llama" and _get(data, "mlp_bias", bool, False)
     bias: Bias = "all" if attention or feed_forward else "qkv" if kind == "qwen2" else "none"
     no_bias = None
     if bias == "all" and not (attention and feed_forward):
         no_bias = "feed_forward" if attention else "attention"
     max_length = _need(data, "max_position_embeddings")
-    window = data.get("sliding_window", 4096 if kind == "mistral" else None)
-    if window is not None and (kind == "mistral" or data.get("use_sliding_window")):
+    window = _get(data, "sliding_window", int, None)
+    if kind == "mistral" and "sliding_window" not in data:
+        window = 4096  # where null is written, there is none
+    if window is not None and (kind == "mistral" or _get(data, "use_sliding_window", bool, False)):
         max_length = min(max_length, window)  # up to its width, a window hides nothing
     num_heads = _need(data, "num_attention_heads")
     config = GPTConfig(
@@ -324,18 +335,18 @@ def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
         d_model=_need(data, "hidden_size"),
         num_layers=_need(data, "num_hidden_layers"),
         num_heads=num_heads,
-        num_kv_heads=data.get("num_key_value_heads", num_heads),
-        head_dim=data.get("head_dim", 128 if kind == "qwen3" else None),
+        num_kv_heads=_get(data, "num_key_value_heads", int, num_heads),
+        head_dim=_get(data, "head_dim", int, 128 if kind == "qwen3" else None),
         d_ff=_need(data, "intermediate_size"),
         positions="rotary",
-        rope_base=rope.get("rope_theta", data.get("rope_theta", 10_000.0)),
+        rope_base=_get(rope, "rope_theta", float, _get(data, "rope_theta", float, 10_000.0)),
         rope_scaling=_rope_scaling(rope),
         norm="rms",
-        norm_eps=data.get("rms_norm_eps", 1e-6),
+        norm_eps=_get(data, "rms_norm_eps", float, 1e-6),
         activation="swiglu",
         bias=bias,
         qk_norm=kind == "qwen3",
-        tie_weights=data.get("tie_word_embeddings", False),
+        tie_weights=_get(data, "tie_word_embeddings", bool, False),
     )
     return config, Layout("llama", no_bias=no_bias)
 
@@ -346,48 +357,40 @@ def _rope_scaling(rope: Mapping[str, Any]) -> RopeScaling | None:
         return None
     if kind != "llama3":
         raise UnsupportedError(
-            f"config.json: rope_type must be 'default' or 'llama3', got {kind!r}: not supported"
+            f"rope_type must be 'default' or 'llama3', got {kind!r}: not supported"
         )
     return RopeScaling(
-        factor=_need(rope, "factor"),
-        low_freq_factor=_need(rope, "low_freq_factor"),
-        high_freq_factor=_need(rope, "high_freq_factor"),
+        factor=_need(rope, "factor", float),
+        low_freq_factor=_need(rope, "low_freq_factor", float),
+        high_freq_factor=_need(rope, "high_freq_factor", float),
         original_max_length=_need(rope, "original_max_position_embeddings"),
     )
 
 
-def _need(data: Mapping[str, Any], key: str) -> Any:
-    if data.get(key) is None:
-        raise ValueError(f"config.json must have {key!r}: it is missing")
-    return data[key]
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _need(data: Mapping[str, Any], key: str, kind: type = int) -> Any:
+    if (value := _get(data, key, kind, None)) is None:
+        raise ValueError(f"{key} must be {_KINDS[kind]}: it is missing")
+    return value
+
+
+def _get(data: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    """A value of a kind; without one, or with ``null``, the default."""
+    value = data.get(key)
+    if value is None:
+        return default
+    # A float may be written as a whole number; to Python, ``true`` is one too.
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    if not fits or not math.isfinite(value):
+        raise ValueError(f"{key} must be {_KINDS[kind]}, got {value!r}")
+    return value
 
 
 def _require(data: Mapping[str, Any], key: str, *allowed: object) -> None:
     """Require one of the values allowed; the first holds where none is given."""
-    if (value := data.get(key, allowed[0])) not in allowed:
+    value = data.get(key)
+    if (allowed[0] if value is None else value) not in allowed:
         either = " or ".join(map(repr, allowed))
-        raise UnsupportedError(f"config.json: {key} must be {either}, got {value!r}: not supported")
-
-
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a JSON object from a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        ValueError: If the file is missing or holds something else; the error names it.
-    """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path.parent.name} must hold {path.name}: it is missing") from None
-    except ValueError as error:
-        raise ValueError(f"{path.name} must be JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path.name} must hold a JSON object, got {type(data).__name__}")
-    return data
+        raise UnsupportedError(f"{key} must be {either}, got {value!r}: not supported")

@@ -1,6 +1,7 @@
 """Figures in files: scores as JSON, and back."""
 
 import json
+import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,16 +14,16 @@ DATA = Path(str(resources.files("llmbook") / "data"))
 """Where the book's own figures and models are."""
 
 
-def keep(rows: Mapping[str, Any], path: Path) -> None:
+def keep(rows: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write dictionaries that hold scores to a file."""
     text = json.dumps(rows, default=vars, indent=1)
-    with replacing(path) as part:
+    with replacing(Path(path)) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what [`keep`][llmbook.experiment._kept.keep] has written, scores and sizes as such."""
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), object_hook=_revive)
+    loaded: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"), object_hook=_revive)
     return loaded
 
 

@@ -6,6 +6,7 @@ transcript, and a run that was stopped goes on where it was.
 """
 
 import argparse
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def strategies(name: str) -> dict[str, Strategy]:
 
 
 def measure(
-    model: LanguageModel, out: Path, *, count: int = 10, progress: bool = False
+    model: LanguageModel, out: str | os.PathLike[str], *, count: int = 10, progress: bool = False
 ) -> Iterator[tuple[str, str, Measured]]:
     """Put problems of every task to a model, by every strategy.
 
@@ -84,7 +85,7 @@ def measure(
         of = task.get(name)
         problems = [each for size in sizes for each in of.problems(count, size=size)]
         for asked, strategy in strategies(name).items():
-            transcript = out / f"{name}-{asked.replace(', ', '-')}.jsonl"
+            transcript = Path(out) / f"{name}-{asked.replace(', ', '-')}.jsonl"
             traces = evaluate(strategy, model, problems, transcript=transcript, progress=progress)
             planned = traces if isinstance(strategy, LeastToMost) else []
             yield (
@@ -98,7 +99,7 @@ def measure(
             )
 
 
-def load_measured(path: Path = _KEPT) -> dict[str, dict[str, Measured]]:
+def load_measured(path: str | os.PathLike[str] = _KEPT) -> dict[str, dict[str, Measured]]:
     """What the book's own run found, or that of a file that the command wrote.
 
     Args:

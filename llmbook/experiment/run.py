@@ -8,6 +8,7 @@ command goes on after a break.
 
 import json
 import multiprocessing
+import os
 import random
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from llmbook._checks import check_at_least_one
 from llmbook._files import replacing
+from llmbook._progress import progress as progress_of
 from llmbook.evaluation import evaluate
 from llmbook.experiment.rows import DEEPEST, Format, Recipe, Task
 from llmbook.experiment.strategies import chains_strategies, scan_strategies
@@ -195,7 +196,7 @@ def strategy_of(recipe: Recipe) -> Strategy:
 
 def run(
     recipes: Iterable[Recipe],
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     sizes: Sizes | None = None,
     processes: int = 1,
@@ -220,8 +221,10 @@ def run(
     recipes = [recipe for recipe in recipes if name_of(recipe).startswith(only)]
     if not recipes:
         raise ValueError(f"only must be how the name of a model begins, got {only!r}")
-    work = partial(_one, out=out, sizes=sizes or Sizes(), progress=progress and processes == 1)
-    with tqdm(total=len(recipes), unit="model", disable=not progress) as bar:
+    work = partial(
+        _one, out=Path(out), sizes=sizes or Sizes(), progress=progress and processes == 1
+    )
+    with progress_of(total=len(recipes), unit="model", disable=not progress) as bar:
         if processes == 1:
             for recipe in recipes:
                 work(recipe)

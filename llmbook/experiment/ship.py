@@ -1,15 +1,16 @@
 """What of the experiment comes with the book: four models in half precision, and all figures.
 
-``python -m llmbook.experiment.ship runs/experiment`` puts them in place of those that are there.
-Each model has a card, ``card.json``: how it was made, from what, and what it did.
+``python -m llmbook.experiment.ship runs/experiment --out llmbook/data`` puts them in place of
+those that are there. Each model has a card, ``card.json``: how it was made, from what, and what
+it did.
 """
 
+import argparse
 import json
-import sys
+import os
 from pathlib import Path
 
 from llmbook._files import replacing
-from llmbook.experiment._kept import DATA
 from llmbook.experiment.table import keep_results, read_results
 from llmbook.pretrained import from_pretrained, save
 
@@ -24,16 +25,17 @@ SHIPPED = {
 """Names of models for [`load`][llmbook.models.load], and the folders that they come from."""
 
 
-def ship(out: Path, data: Path = DATA) -> None:
+def ship(out: str | os.PathLike[str], data: str | os.PathLike[str]) -> None:
     """Take models and figures of the experiment over into the book.
 
     Args:
         out: Folder of the experiment, finished.
-        data: Where to; the data of the package if not given.
+        data: Where to: of a checkout, ``llmbook/data``.
 
     Raises:
         ValueError: If a model is missing.
     """
+    out, data = Path(out), Path(data)
     results = read_results(out)
     if missing := [folder for folder in SHIPPED.values() if folder not in results]:
         raise ValueError(f"out must hold all models to ship, {out} lacks {missing[0]}")
@@ -54,6 +56,11 @@ def ship(out: Path, data: Path = DATA) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m llmbook.experiment.ship FOLDER")
-    ship(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(
+        prog="python -m llmbook.experiment.ship",
+        description="Take models and figures of the experiment over into the book.",
+    )
+    parser.add_argument("folder", type=Path, help="of the experiment, finished")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    given = parser.parse_args()
+    ship(given.folder, given.out)

@@ -1,6 +1,7 @@
 """The table of the experiment, read off the transcripts and nothing else."""
 
 import json
+import os
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from llmbook.evaluation import Score, plan_score, read_transcript, score, scores
 from llmbook.experiment._kept import DATA, keep, load
 from llmbook.experiment.run import Part, grade
 
-__all__ = ["Result", "keep_results", "load_results", "read_results", "table"]
+__all__ = ["Result", "Results", "keep_results", "load_results", "read_results", "table"]
 
 
 class Result(NamedTuple):
@@ -26,7 +27,14 @@ class Result(NamedTuple):
     seconds: float  # of training
 
 
-def read_results(out: Path) -> dict[str, Result]:
+class Results(dict[str, Result]):
+    """What each model did, by its name; shown as the table that sums it up."""
+
+    def __repr__(self) -> str:
+        return table(self) if self else "no results"
+
+
+def read_results(out: str | os.PathLike[str]) -> Results:
     """What each model did whose transcripts are complete, by its name.
 
     Args:
@@ -39,7 +47,7 @@ def read_results(out: Path) -> dict[str, Result]:
     Raises:
         ValueError: If there is none.
     """
-    results = {}
+    out, results = Path(out), Results()
     for folder in sorted(out.iterdir()) if out.is_dir() else ():
         if not (folder / "done.json").exists():
             continue
@@ -64,7 +72,7 @@ def read_results(out: Path) -> dict[str, Result]:
 _KEPT = DATA / "experiment.json"
 
 
-def keep_results(results: Mapping[str, Result], path: Path = _KEPT) -> None:
+def keep_results(results: Mapping[str, Result], path: str | os.PathLike[str] = _KEPT) -> None:
     """Write results to a file; without a path, to that of the book.
 
     Args:
@@ -74,7 +82,7 @@ def keep_results(results: Mapping[str, Result], path: Path = _KEPT) -> None:
     keep({name: result._asdict() for name, result in results.items()}, path)
 
 
-def load_results(path: Path = _KEPT) -> dict[str, Result]:
+def load_results(path: str | os.PathLike[str] = _KEPT) -> Results:
     """The results of the book's own run, or of a file that `keep_results` wrote.
 
     Args:
@@ -83,7 +91,7 @@ def load_results(path: Path = _KEPT) -> dict[str, Result]:
     Returns:
         What each model did, by its name.
     """
-    return {name: Result(**data) for name, data in load(path).items()}
+    return Results({name: Result(**data) for name, data in load(path).items()})
 
 
 def table(results: Mapping[str, Result]) -> str:

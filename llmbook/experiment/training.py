@@ -1,6 +1,7 @@
 """One model of the experiment: a recipe in, a folder with weights and figures out."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llmbook._files import replacing
+from llmbook._files import read_json, replacing
+from llmbook._runs import read_log
 from llmbook.experiment.rows import Recipe, batches, tokenizer
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.pretrained import save
@@ -50,7 +52,7 @@ def new_model(recipe: Recipe) -> GPT:
     return model
 
 
-def train_model(recipe: Recipe, folder: Path, *, progress: bool = False) -> None:
+def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: bool = False) -> None:
     """Train a model by a recipe, unless the folder has it already.
 
     Training that was stopped goes on where it was.
@@ -65,10 +67,11 @@ def train_model(recipe: Recipe, folder: Path, *, progress: bool = False) -> None
     Raises:
         ValueError: If the folder holds a model of another recipe, trained or not.
     """
+    folder = Path(folder)
     path = folder / "recipe.json"
     if path.exists():
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if (kept := facts["recipe"]) != asdict(recipe):
+        facts = read_json(path)
+        if (kept := facts.get("recipe")) != asdict(recipe):
             raise ValueError(f"folder must be new or of this recipe, {folder} is of {kept}")
         if "tokens" in facts:  # the figures are written last
             return
@@ -91,7 +94,7 @@ def train_model(recipe: Recipe, folder: Path, *, progress: bool = False) -> None
     )
     losses = train(model, batches(recipe), loss_of, config, out=folder, progress=progress)
     save(model, tokenizer(recipe.task), folder)
-    last = json.loads((folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    last = read_log(folder)[-1]
     facts = {
         "recipe": asdict(recipe),
         "parameters": model.config.num_parameters(),

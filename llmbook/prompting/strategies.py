@@ -16,9 +16,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tqdm import tqdm  # type: ignore[import-untyped]
-
 from llmbook._checks import check_at_least_one
+from llmbook._progress import progress as progress_of
 from llmbook.models._request import after_thought
 from llmbook.models.protocol import LanguageModel
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drawn, run, together
@@ -94,7 +93,7 @@ class Strategy(ABC):
             if not problem.question.strip():
                 raise ValueError(f"problems[{place}] must have a question, got a blank one")
         traces = [Trace(problem, self.name, model.name) for problem in posed]
-        with tqdm(total=len(traces), unit="problem", disable=not progress) as bar:
+        with progress_of(total=len(traces), unit="problem", disable=not progress) as bar:
             run(together(map(self.dialogue, traces), bar.update), model)
         return traces
 

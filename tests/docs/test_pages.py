@@ -69,6 +69,8 @@ def test_form_of_docstrings(module):
     found = []
     for owner, text, line in docstrings(read(module)):
         found += [f"{name(module)}:{line}, {owner}: {fault}" for fault in form.faults(text)]
+        if control := re.search(r"[\x00-\x08\x0b-\x1f]", text):
+            found.append(f"{name(module)}:{line}, {owner}: {control[0]!r} shows as nothing")
         if ">>>" in text:
             found.append(f"{name(module)}:{line}, {owner}: >>> is not run, write a python fence")
     assert not found, "\n".join(found)

@@ -150,6 +150,19 @@ ERRORS = {
     "mask must broadcast to (1, 2, 3, 3), got shape (3, 4)": lambda: MultiHeadAttention(8, 2)(
         x(1, 3, 8), mask=torch.ones(3, 4, dtype=torch.bool)
     ),
+    "got shape (2, 3): for a mask of the keys of each row give shape (B, 1, 1, S)": lambda: (
+        MultiHeadAttention(8, 2)(x(2, 3, 8), mask=torch.ones(2, 3, dtype=torch.bool))
+    ),
+    "got shape (2, 4): for a mask of the keys of each row give shape (B, 1, S)": lambda: (
+        scaled_dot_product_attention(x(2, 3, 4), x(2, 4, 4), x(2, 4, 4), x(2, 4))
+    ),
+    "mask must be a tensor, got list": lambda: MultiHeadAttention(8, 2)(
+        x(1, 3, 8), mask=[[True] * 3] * 3
+    ),
+    "x must be a tensor, got list": lambda: MultiHeadAttention(8, 2)([[[0.0] * 8]]),
+    "query must be a tensor, got list": lambda: scaled_dot_product_attention(
+        [[0.0]], x(1, 1), x(1, 1)
+    ),
     "mask must broadcast to (1, 3), got shape (2, 1, 3)": lambda: scaled_dot_product_attention(
         x(1, 4), x(3, 4), x(3, 4), x(2, 1, 3)
     ),
@@ -194,3 +207,8 @@ def test_bad_input_is_named(message):
     with pytest.raises(ValueError) as error:
         ERRORS[message]()
     assert message in str(error.value)
+
+
+def test_a_layer_shows_its_heads():
+    shown = repr(MultiHeadAttention(16, 4, num_kv_heads=2))
+    assert shown.startswith("MultiHeadAttention(\n  num_heads=4, num_kv_heads=2, head_dim=4\n")

@@ -1,20 +1,25 @@
 """The book's model: what it learned from, and that it is what its record says."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load
 
-from llmbook import bookmodel, corpus
+from llmbook import bookmodel, clerk, corpus, numerals
 from llmbook.generation import GenerationConfig, generate
 from llmbook.gpt import GPT
 from llmbook.ngram import KneserNey
 from llmbook.pretrained import from_pretrained
 from llmbook.tokenizer import Tokenizer
+from llmbook.training import TrainingConfig
 
 LANGUAGES = ("en", "zh")
 TEXTS = ["It isn't.", "注意力。", "", "一 one"]
@@ -124,7 +129,8 @@ def test_what_ships_was_made_from_the_training_paragraphs_of_today():
     tokenizer, record = bookmodel.load_tokenizer(), bookmodel.load_record()
     texts = [text for language in LANGUAGES for text in bookmodel.paragraphs(language).training]
     again = Tokenizer.train(texts, bookmodel.CONFIG.vocab_size, special_tokens=[bookmodel.END])
-    advice = "the corpus has changed: run python -m llmbook.bookmodel, then make outputs"
+    command = "python -m llmbook.bookmodel --out llmbook/data/bookmodel"
+    advice = f"the corpus has changed: run {command}, then make outputs"
     assert tokenizer.vocabulary == again.vocabulary, advice
     assert record.tokens == len(bookmodel.stream(again, texts)), advice
 
@@ -213,6 +219,40 @@ def test_a_run_keeps_the_best_of_what_it_saw(tmp_path, monkeypatch):
     for name, weight in loaded.model.state_dict().items():
         assert torch.equal(weight, seen[2][name].half().float()), name
         assert "proj" not in name or not torch.equal(weight, seen[5][name].half().float()), name
+
+
+@pytest.mark.parametrize(
+    "module", ["bookmodel", "clerk", "corpus", "experiment", "experiment.in_context",
+               "experiment.ship", "numerals"],
+)  # fmt: skip
+def test_what_makes_something_explains_itself_and_asks_where_to(module, tmp_path):
+    data = Path(bookmodel.__file__).parent / "data"
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    command = [sys.executable, "-m", f"llmbook.{module}"]
+    options = {"capture_output": True, "text": True, "cwd": tmp_path, "timeout": 120}
+    done = subprocess.run([*command, "--help"], **options)
+    assert done.returncode == 0 and f"usage: python -m llmbook.{module} " in done.stdout
+    if "experiment" not in module or module.endswith("ship"):  # the others say where by default
+        done = subprocess.run(command, **options)
+        assert done.returncode == 2 and "--out" in done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("module", [numerals, clerk])
+def test_a_model_is_made_where_it_is_told(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TrainingConfig", lambda **_: TrainingConfig(steps=2))
+    before = module._WEIGHTS.read_bytes()
+    monkeypatch.setattr(clerk, "draw", lambda count, seed: [*range(300)])
+    module._main(tmp_path)
+    made, shipped = (
+        load(data) for data in ((tmp_path / module._WEIGHTS.name).read_bytes(), before)
+    )
+    assert made.keys() == shipped.keys() and module._WEIGHTS.read_bytes() == before
+
+
+def test_the_record_is_short_at_the_prompt():
+    assert len(repr(bookmodel.load_record())) < 200
 
 
 def test_a_milestone_measures_what_it_says(tokenizer, model):

@@ -1,12 +1,16 @@
 """The command line: runs that are stopped and go on, what is printed where, and every exit code."""
 
+import inspect
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,7 +58,9 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, preexec: Callable[[], object] | None = None, **variables: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "llmbook", *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -62,8 +68,8 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        preexec_fn=None if os.name == "nt" else heed_ctrl_c,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
+        preexec_fn=None if os.name == "nt" else preexec or heed_ctrl_c,
     )
 
 
@@ -219,10 +225,11 @@ def test_the_book_can_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--seed", 1], "seed must be that of the run in {out}, 0, got 1"),
-        (["--d-model", 32], "d_model must be that of the run in {out}, 16, got 32"),
-        (["--minutes", 3], "minutes must be that of the run in {out}, 2.0, got 3.0"),
-        (["--steps", 99], "steps must be that of the run in {out}, 100, got 99"),
+        (["--seed", 1], "--seed must be that of the run in {out}, 0, got 1"),
+        (["--d-model", 32], "--d-model must be that of the run in {out}, 16, got 32"),
+        (["--minutes", 3], "--minutes must be that of the run in {out}, none, got 3.0"),
+        (["--steps", 99], "--steps must be that of the run in {out}, 100, got 99"),
+        (["--num-heads", 2], "--num-heads must be that of the run in {out}, none, got 2"),
     ],
 )
 def test_another_run_needs_another_folder(trained, text, change, message):
@@ -251,7 +258,7 @@ def test_a_changed_text_needs_another_folder(trained, tmp_path):
         (b"", "must hold text, got none"),
         (b" \n", "must hold text, got none"),
         (b"caf\xe9 au lait", "must be text in UTF-8, got the byte 0xe9 at 3"),
-        (b"short", "length must be less than the number of tokens, 2 without those held out"),
+        (b"short", "--length must be less than the number of tokens, 2 without those held out"),
     ],
 )
 def test_texts_that_will_not_do(tmp_path, content, message):
@@ -262,7 +269,7 @@ def test_texts_that_will_not_do(tmp_path, content, message):
     assert done.exit_code == 1
     assert done.stderr.startswith("llmbook: ") and done.stderr.count("\n") == 1
     assert message in done.stderr
-    assert not (tmp_path / "r").exists()
+    assert not [*tmp_path.glob("r/*")]
 
 
 def test_a_model_of_others_is_not_trained_over(trained, text, tmp_path):
@@ -270,14 +277,100 @@ def test_a_model_of_others_is_not_trained_over(trained, text, tmp_path):
     done = run("train", text, "--out", tmp_path)
     assert done.exit_code == 1
     assert done.stderr == (
-        f"llmbook: out must be a new folder or that of a run, {tmp_path} holds a model\n"
+        f"llmbook: --out must be a new folder or that of a run, {tmp_path} holds a model\n"
     )
 
 
 def test_sizes_that_do_not_fit_are_named(text, tmp_path):
     done = run("train", text, "--out", tmp_path / "r", "--d-model", 100, "--num-heads", 3)
     assert done.exit_code == 1
-    assert "num_heads must divide d_model (100)" in done.stderr
+    assert "--num-heads must divide --d-model (100)" in done.stderr
+
+
+def test_the_same_command_twice_at_once(text, tmp_path):
+    out = tmp_path / "r"
+    command = ["train", text, "--out", out, *SMALL, "--steps", 1000]
+    first = start(*command)
+    wait_for(first, out / "log.jsonl", 3)
+    second = run(*command)
+    assert second.exit_code == 1 and second.stdout == ""
+    assert second.stderr.startswith(
+        f"llmbook: {out / 'run.json'} must be written by one program at a time, and another is at"
+    )
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=120)
+    assert first.returncode == 130
+    assert [line["step"] for line in log(out)] == [*range(len(log(out)))]
+    assert not [*out.glob("*.lock")]
+
+
+@pytest.mark.parametrize(
+    ("most", "name"),  # bytes that a file may hold, and which one is the first to hold more
+    [
+        (2_000, "tokenizer.json"),
+        (25_000, "model.safetensors"),
+        (60_000, "checkpoint.pt"),
+    ],
+)
+def test_a_full_disk_stops_a_run_which_then_goes_on(text, tmp_path, most, name):
+    out = tmp_path / "r"
+    command = ["train", text, "--out", out, *SMALL, "--steps", 20]
+    process = start(
+        *command, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most,) * 2)
+    )
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1, stderr
+    last = stderr.splitlines()[-1]
+    assert last.startswith(f"llmbook: {out / name}") and "File too large" in last, stderr
+    assert "Traceback" not in stderr
+    assert not [path for path in out.glob("*.*") if path.name.count(".") > 1]  # nothing half made
+    again = run(*command)
+    assert again.exit_code == 0, again.output
+    assert [line["step"] for line in log(out)] == [*range(20)]
+
+
+# Each file of a run, what is wrong with it, and what is said of it.
+DAMAGED = [
+    ("run.json", b"", "run.json must be JSON: Expecting value"),
+    ("run.json", b"\xff\xfe", "run.json must be JSON: 'utf-8' codec"),
+    ("run.json", b"[1, 2]", "run.json must hold a JSON object, got list"),
+    ("run.json", b"{}", "run.json must hold the settings and the steps of a run, got {}"),
+    ("run.json", b'{"settings": 1, "steps": 5}', "run.json must hold the settings and the steps"),
+    ("run.json", b'{"settings": {}, "steps": "5"}', "run.json must hold the settings and the"),
+    ("log.jsonl", b"{}\n", "log.jsonl, line 1 must hold step, loss, tokens, seconds of a step"),
+    ("log.jsonl", b"{\n", "log.jsonl, line 1 must hold step, loss, tokens, seconds of a step"),
+    ("log.jsonl", b"[1, 2]\n", "log.jsonl, line 1 must hold step, loss, tokens, seconds of a"),
+    ("log.jsonl", b"\0\0\n", "log.jsonl, line 1 must hold step, loss, tokens, seconds of a"),
+    ("tokenizer.json", b"", "tokenizer.json must be JSON: Expecting value"),
+    ("tokenizer.json", b"{}", "tokenizer.json: model must be an object, got None: this is no"),
+    ("tokenizer.json", b'{"model": {"vocab": {}}}', "tokenizer.json: model.merges must be a list"),
+    ("tokenizer.json", b'{"model": {"merges": []}}', "tokenizer.json: model.vocab must be an obj"),
+    ("config.json", b"{", "config.json must be JSON: Expecting property name"),
+    ("config.json", b'{"model_type": "llmbook", "d_model": "x"}', "config.json is malformed: Typ"),
+    ("config.json", b'{"model_type": "llmbook", "d_model": 2.5}', "config.json: d_model must be a"),
+    ("model.safetensors", b"", "model.safetensors is damaged or truncated"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGED)
+def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, message):
+    folder = shutil.copytree(trained, tmp_path / "r")
+    (folder / name).write_bytes(content)
+    done = run("info", folder)
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [(b"", "0 of 100 steps"), (b'{"step": 0, "lo', "0 of 100 steps")],  # it is being written
+)
+def test_a_log_that_has_hardly_begun(trained, tmp_path, log, told):
+    folder = shutil.copytree(trained, tmp_path / "r")
+    (folder / "log.jsonl").write_bytes(log)
+    done = run("info", folder)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == f"run          {told}"
 
 
 # Writing
@@ -341,12 +434,12 @@ def test_what_is_piped_may_be_read_in_part(trained):
     ("command", "message"),
     [
         (["generate", "{run}", "The " * 40], "prompts[0] must hold from 1 to 15 tokens, got"),
-        (["generate", "{run}", "The", "--top-p", "2"], "top_p must lie between 0 and 1, got 2.0"),
-        (["generate", "{run}", "The", "--stop", ""], "stop must be"),
+        (["generate", "{run}", "The", "--top-p", "2"], "--top-p must lie between 0 and 1, got 2.0"),
+        (["generate", "{run}", "The", "--stop", ""], "--stop must be"),
         (["generate", "nobody/nothing", "The"], "'nobody/nothing' is neither a file or folder"),
         (["generate", "missing.gguf", "The"], "found none: missing.gguf"),
-        (["info", "a b"], "source must be a folder, a file or a name, found none: a b"),
-        (["chat", "{run}"], "model must have a chat template, {run} has none"),
+        (["info", "a b"], "MODEL must be a folder, a file or a name, found none: a b"),
+        (["chat", "{run}"], "MODEL must have a chat template, {run} has none"),
         (["download", "gpt-9"], "name must be one of ['smollm2-135m'], got 'gpt-9'"),
     ],
 )
@@ -471,6 +564,77 @@ def test_ctrl_c_between_answers_ends_the_conversation(talker, monkeypatch):
     done = run("chat", talker)
     assert done.exit_code == 130
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "noted"),
+    [
+        ("/help", 0, "/reset begins anew, /exit or Ctrl-D ends"),
+        ("/hlep", 0, "/hlep is no command. /reset begins anew"),
+        ("/reset now", 0, "/reset now is no command"),
+        ("/", 0, "/ is no command"),
+        (" /hlep", 1, ""),  # meant as it stands
+        ("/usr/bin holds programs", 1, ""),
+        ("1/2", 1, ""),
+    ],
+)
+def test_what_begins_like_a_command_is_not_said(talker, line, said, noted):
+    done = run("chat", talker, "--max-new-tokens", 1, given=f"{line}\n")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("\n") == said
+    assert noted in done.stderr and bool(noted) == bool(done.stderr)
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "cp1252", "gbk"])
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["solve", "walk twice"], "answer: ( WALK ) * 2"),
+        (["solve", "walk twice", "--json"], '"question": "walk twice"'),
+        (["evaluate", "--count", 2, "--size", 3], "a problem costs"),
+        (["generate", "{model}", "猫", "--max-new-tokens", 9], ""),
+        (["generate", "{model}", "猫 →", "--json", "--max-new-tokens", 9], ""),
+        (["chat", "{model}", "--max-new-tokens", 9], ""),
+        (["info", "{model}"], "converses"),
+        (["--help"], "Commands:"),
+    ],
+)
+def test_signs_that_the_output_lacks_do_not_cut_it_off(talker, charset, command, expected):
+    arguments = [str(each).format(model=talker) for each in command]
+    done = CliRunner(charset=charset).invoke(app, arguments, input="Hello\n")
+    assert done.exit_code == 0, done.output
+    assert done.stdout and expected in done.stdout
+    if "--json" in command and "generate" in command:  # nothing of it is lost
+        assert json.loads(done.stdout)["prompt"] == "猫 →"
+
+
+def test_a_tree_is_drawn_in_the_signs_that_there_are(tmp_path):
+    path = tmp_path / "f"
+    with path.open("wb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "llmbook", "solve", "walk twice"],
+            stdout=file,
+            env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+            check=True,
+        )
+    assert path.read_bytes().decode("cp1252").splitlines()[:7] == [
+        "walk twice",
+        "|- plan",
+        "|  |- walk twice",
+        "|  `- walk",
+        "|- walk -> WALK",
+        "|- walk twice -> ( WALK ) * 2",
+        "`- answer: ( WALK ) * 2",
+    ]
+
+
+@pytest.mark.parametrize("command", [each.callback for each in app.registered_commands])
+def test_help_shows_each_example_on_a_line_of_its_own(command):
+    shown = run(command.__name__, "--help").stdout
+    examples = re.findall(r"^ +(llmbook \w+ .*)$", inspect.getdoc(command), re.MULTILINE)
+    assert examples
+    assert "\n  Examples:\n" + "".join(f"    {each}\n" for each in examples) in shown
+    assert "```" not in shown and "\b" not in shown
 
 
 def test_what_is_here_is_not_fetched_again():

@@ -18,7 +18,7 @@ from llmbook.experiment.__main__ import main
 from llmbook.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
 from llmbook.experiment.run import Sizes, grade, name_of, plan, problems, run, search, strategy_of
 from llmbook.experiment.ship import SHIPPED, ship
-from llmbook.experiment.table import keep_results, load_results, read_results, table
+from llmbook.experiment.table import Results, keep_results, load_results, read_results, table
 from llmbook.experiment.training import config_of, train_model
 from llmbook.models import OwnModel
 from llmbook.pretrained import from_pretrained
@@ -404,6 +404,12 @@ def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):
     monkeypatch.setattr("llmbook.experiment.ship.SHIPPED", {"a": "scan-direct-9"})
     with pytest.raises(ValueError, match="lacks scan-direct-9"):
         ship(out, tmp_path)
+
+
+def test_results_are_short_at_the_prompt():
+    results = load_results()
+    assert repr(results) == table(results) and len(repr(results)) < 3000
+    assert repr(Results()) == "no results"
 
 
 def test_the_shipped_models_are_small_and_have_their_cards():

@@ -280,7 +280,8 @@ def test_the_head_alone_is_trained():
          lambda: adapted(rank=13)),
         ("alpha must be positive, got 0", lambda: adapted(alpha=0)),
         ("dropout must lie between 0 and 1, got 2", lambda: adapted(dropout=2)),
-        ("got 'proj'", lambda: adapted(targets=("query_proj", "proj"))),
+        ("such as query_proj, key_proj, value_proj, output_proj, up_proj, down_proj, output_head; "
+         "got 'q_proj'", lambda: adapted(targets=("query_proj", "q_proj"))),
         ("targets must be names of linear maps, got 'query_proj'",
          lambda: adapted(targets="query_proj")),
         ("targets must be names of linear maps, got ()", lambda: adapted(targets=())),
@@ -297,7 +298,8 @@ def test_the_head_alone_is_trained():
         ("model must have adapters, got none", lambda: save_lora(new_model(), "a.safetensors")),
         ("must be merged, but that of blocks.0.attention.query_proj is not",
          lambda: unmerge_lora(adapted())),
-        ("parts must name modules of the model, got 'head'",
+        ("such as token_embedding, position_embedding, dropout, blocks, final_norm, output_head; "
+         "got 'head'",
          lambda: train_only(new_model(), "head")),
         ("parts must have parameters, got 'dropout'", lambda: train_only(new_model(), "dropout")),
     ],

@@ -1,23 +1,29 @@
 """Pretrained models: what is kept by saving, what fetching does, and every file that is refused."""
 
+import copy
 import dataclasses
 import hashlib
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
 from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT, GPTConfig, RopeScaling
@@ -139,11 +145,11 @@ def test_a_defective_save_leaves_the_old_files(tmp_path):
         ({"hidden_act": "gelu"}, "hidden_act must be 'silu', got 'gelu': not supported"),
         ({"rope_scaling": {"type": "linear", "factor": 2}}, "rope_type .* got 'linear'"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type must .* got 'yarn': not supported"),
-        ({"rope_parameters": {"rope_type": "llama3"}}, "must have 'factor': it is missing"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "factor must be a number: it is missing"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor must be 1.0, got 0.5"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor .* got 0.5"),
         ({"quantization_config": {"bits": 4}}, "quantization_config must be None, got {'bits': 4}"),
-        ({"hidden_size": None}, "config.json must have 'hidden_size': it is missing"),
+        ({"hidden_size": None}, "hidden_size must be a whole number: it is missing"),
         ({"num_key_value_heads": 3}, r"num_kv_heads must divide num_heads \(2\), got 3"),
         (GPT2 | {"activation_function": "relu"}, "activation_function must be .* got 'relu'"),
         (GPT2 | {"scale_attn_weights": False}, "scale_attn_weights must be True, got False"),
@@ -157,6 +163,21 @@ def test_a_defective_save_leaves_the_old_files(tmp_path):
 def test_a_config_beyond_our_model_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         read_config(LLAMA | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "base"),
+    [
+        ({}, 10_000.0),
+        ({"rope_theta": None}, 10_000.0),  # as if it was not there
+        ({"rope_theta": 500}, 500),
+        ({"rope_theta": 500.0, "rope_parameters": None}, 500.0),
+        ({"rope_theta": 500.0, "rope_parameters": {"rope_theta": None}}, 500.0),
+        ({"rope_theta": 500.0, "rope_parameters": {"rope_theta": 700.0}}, 700.0),
+    ],
+)
+def test_null_is_as_if_it_was_not_there(change, base):
+    assert read_config(LLAMA | change)[0].rope_base == base
 
 
 @pytest.mark.parametrize(
@@ -314,6 +335,94 @@ def test_our_own_settings_are_read_strictly(tmp_path):
         from_pretrained(tmp_path)
 
 
+ODD_VALUES = (None, True, -1, 2.5, "odd", [], [1, [2]], {}, {"a": None})
+
+
+def damaged(data: object) -> Iterator[object]:
+    """JSON with one value in it, at any depth, taken out or replaced by an odd one."""
+    if isinstance(data, dict | list):
+        for key in [*data][:20] if isinstance(data, dict) else range(min(3, len(data))):
+            changed = copy.copy(data)
+            del changed[key]
+            yield changed
+            for value in (*ODD_VALUES, *damaged(data[key])):
+                changed = copy.copy(data)
+                changed[key] = value
+                yield changed
+
+
+FILES = {
+    "config.json": LLAMA
+    | {
+        "num_key_value_heads": 2,
+        "rope_theta": 10_000.0,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8,
+        },
+        "sliding_window": 4,
+        "eos_token_id": [1, 2],
+    },
+    "generation_config.json": {"eos_token_id": [1, 2]},
+    "tokenizer_config.json": {
+        "bos_token": {"content": "<s>"},
+        "eos_token": "</s>",
+        "chat_template": [{"name": "default", "template": "A"}],
+    },
+    "tokenizer.json": {
+        "added_tokens": [{"id": 4, "content": "<s>", "lstrip": False}],
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {
+                    "type": "Split",
+                    "behavior": "Isolated",
+                    "invert": False,
+                    "pattern": {"Regex": "a"},
+                },
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+            ],
+        },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+            "special_tokens": {"<s>": {"ids": [4]}},
+        },
+        "model": {
+            "type": "BPE",
+            "vocab": {"a": 0, "b": 1, "ab": 2},
+            "merges": ["a b"],
+            "ignore_merges": False,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_read_or_named(name, tmp_path):
+    llama_folder(tmp_path)
+    for each, data in FILES.items():
+        (tmp_path / each).write_text(json.dumps(data))
+    assert from_pretrained(tmp_path).begin_ids == (4,)
+    refused = 0
+    for data in damaged(FILES[name]):
+        (tmp_path / name).write_text(json.dumps(data))
+        try:
+            from_pretrained(tmp_path)
+        except ValueError as error:
+            assert re.search(name + r"|safetensors|tensor .* must have shape", str(error)), data
+            refused += 1
+    assert refused
+    for content in (b"", b"{", b"[1, 2]", b"\xff", b"[" * 100_000):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} must (be JSON|hold a JSON object)"):
+            from_pretrained(tmp_path)
+
+
 def test_names_and_layouts():
     llama, gpt2 = Layout("llama", "model."), Layout("gpt2", transposed=True)
     assert llama.name("final_norm.weight") == "model.norm.weight"
@@ -431,13 +540,24 @@ def test_a_gguf_file(tmp_path):
         ({"qwen2.expert_count": 8}, "qwen2.expert_count = 8: not supported"),
         ({"qwen2.rope.scaling.type": "yarn"}, "qwen2.rope.scaling.type = 'yarn': not supported"),
         ({"qwen2.attention.head_count": [2, 2]}, r"qwen2.attention.head_count = \[2, 2\]: not sup"),
-        ({"qwen2.block_count": None}, "must have qwen2.block_count: it is missing"),
+        ({"qwen2.block_count": None}, "qwen2.block_count must be there: it is missing"),
         ({"qwen2.rope.dimension_count": 2}, r"dimension of a head \(4\), got 2: not supported"),
         ({"qwen2.attention.value_length": 2}, r"dimension of a head \(4\), got 2: not supported"),
         ({"tokenizer.ggml.model": "llama"}, "model must be 'gpt2', .* got 'llama': not supp"),
         ({"tokenizer.ggml.model": None}, "tokenizer.ggml.model must be 'gpt2', .* got None"),
         ({"tokenizer.ggml.pre": "tekken"}, "tokenizer.ggml.pre must be one of .* got 'tekken'"),
         ({"tokenizer.ggml.pre": None}, "tokenizer.ggml.pre must be one of .* got None"),
+        ({"tokenizer.ggml.token_type": None}, "a.gguf: tokenizer.ggml.token_type must be a list"),
+        ({"tokenizer.ggml.merges": None}, "a.gguf: tokenizer.ggml.merges must be a list, got None"),
+        ({"tokenizer.ggml.tokens": "abc"}, "a.gguf: tokenizer.ggml.tokens must be a list, got 'a"),
+        ({"tokenizer.ggml.token_type": [1, 1]}, "a.gguf: zip"),
+        ({"tokenizer.ggml.merges": ["ab"]}, "a.gguf: not enough values to unpack"),
+        ({"tokenizer.ggml.eos_token_id": "end"}, "a.gguf: ids of tokens must be whole numbers"),
+        ({"tokenizer.ggml.eos_token_id": 99}, "a.gguf is malformed: IndexError"),
+        ({"tokenizer.chat_template": 5}, "a.gguf: chat_template must be text, got 5"),
+        ({"general.alignment": 0}, "a.gguf is malformed: ZeroDivisionError"),
+        ({"qwen2.attention.head_count": 0}, "a.gguf is malformed: ZeroDivisionError"),
+        ({"qwen2.embedding_length": 8.5}, "qwen2.embedding_length = 8.5: not supported"),
         ({"qwen2.embedding_length": 16}, r"'token_embd.weight' must have shape \(5, 16\), got"),
         ({"qwen2.block_count": 2}, r"must hold the tensor 'blk.1.attn_norm.weight' of shape"),
     ],
@@ -486,7 +606,7 @@ def test_a_gguf_file_that_is_none_or_too_short(tmp_path):
     listed = whole.index(b"token_embd.weight")
     for end in [*range(0, listed, 97), listed + 20]:
         path.write_bytes(whole[:end])
-        with pytest.raises(ValueError, match=rf"a.gguf is truncated: it ends at byte {end}"):
+        with pytest.raises(ValueError, match=rf"a.gguf: it is truncated, and ends at byte {end}"):
             read_gguf(path)
     path.write_bytes(whole[:-64])
     message = rf"truncated: the tensor 'blk.0.ffn_down.weight' ends at .* at {len(whole) - 64}"
@@ -503,7 +623,7 @@ def test_a_gguf_file_that_is_none_or_too_short(tmp_path):
             gguf_string("qwen2.block_count") + b"\4", gguf_string("qwen2.block_count") + b"\x63"
         )
     )
-    with pytest.raises(ValueError, match=r"a value of the unknown type 99"):
+    with pytest.raises(ValueError, match=r"must hold known types, got a value of type 99"):
         read_gguf(path)
 
 
@@ -516,7 +636,7 @@ def test_prompts():
 
     with pytest.raises(ValueError, match=r"chat_template is missing: .* not learned to converse"):
         prompt(None)
-    with pytest.raises(ValueError, match=r"messages must have 'role' and 'content', got {'role':"):
+    with pytest.raises(ValueError, match=r"must have text as 'role' and 'content', got {'role':"):
         prompt("A", {"role": "user"})
     with pytest.raises(ValueError, match=r"messages must suit .* says: no system, please"):
         prompt("{{ raise_exception('no system, please') }}")
@@ -527,6 +647,53 @@ def test_prompts():
     with pytest.raises(ValueError, match=r"messages must suit"):
         prompt("{% for %}")
     assert prompt("{{ strftime_now('%Y') | length }}") == "4"
+
+
+HELLO = {"role": "user", "content": "<héllo>"}
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("{{ messages[0].content | tojson }}", '"<héllo>"'),
+        ("{{ messages[0].content | tojson(ensure_ascii=False) }}", '"<héllo>"'),
+        ("{{ messages[0].content | tojson(ensure_ascii=True) }}", r'"<h\u00e9llo>"'),
+        ("{{ messages[0] | tojson(indent=1) }}", json.dumps(HELLO, indent=1, ensure_ascii=False)),
+        ("{{ {'b': 1, 'a': 2} | tojson(separators=(',', ':')) }}", '{"b":1,"a":2}'),
+        ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=True) }}", '{"a": 2, "b": 1}'),
+        ("A{% generation %}{{ messages[0].role }}{% endgeneration %}B", "AuserB"),
+        ("{% for m in messages %}{% break %}{% endfor %}C", "C"),
+    ],
+)
+def test_templates_are_written_out_as_by_transformers(template, written):
+    model = Pretrained(GPT(TINY), Tokenizer([]), chat_template=template)
+    assert model.chat_prompt([HELLO]) == written
+    theirs = PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(BPE()))
+    theirs.chat_template = template
+    assert theirs.apply_chat_template([HELLO], tokenize=False) == written
+
+
+@pytest.mark.parametrize("content", [None, ["a"], [{"type": "text", "text": "a"}], 5, b"a"])
+def test_what_is_said_is_text(content):
+    model = Pretrained(GPT(TINY), Tokenizer([]), chat_template="{{ messages[0].content + '' }}")
+    with pytest.raises(ValueError, match=r"messages must have text as 'role' and 'content', got"):
+        model.chat_prompt([{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 1 / 0 }}",
+        "{{ 'a' + 1 }}",
+        "{{ [][3].x }}",
+        "{{ missing.x }}",
+        "{{ 1 | tojson(wide=5) }}",
+    ],
+)
+def test_whatever_goes_wrong_in_a_template_is_told(template):
+    model = Pretrained(GPT(TINY), Tokenizer([]), chat_template=template)
+    with pytest.raises(ValueError, match="messages must suit the chat template, which says: "):
+        model.chat_prompt([HELLO])
 
 
 # Sources and fetching.

@@ -299,10 +299,13 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.pop("model"), "path must be a tokenizer.json, got '.*' without a model"),
-        (set_model("type", "Unigram"), "model.type must be 'BPE' in the file, got 'Unigram'"),
+        (
+            lambda data: data.pop("model"),
+            "model must be an object, got None: this is no tokenizer.json",
+        ),
+        (set_model("type", "Unigram"), "model.type must be 'BPE', got 'Unigram'"),
         (set_model("byte_fallback", True), "model.byte_fallback must be False"),
-        (set_model("dropout", 0.1), "model.dropout must be None in the file, got 0.1"),
+        (set_model("dropout", 0.1), "model.dropout must be None, got 0.1"),
         (set_model("end_of_word_suffix", "</w>"), "model.end_of_word_suffix .* got '</w>'"),
         (set_model("continuing_subword_prefix", "##"), "continuing_subword_prefix .* got '##'"),
         (
@@ -339,6 +342,11 @@ def test_files_that_ask_for_something_else_are_refused(tmp_path, change, message
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         Tokenizer.load(path)
+
+
+def test_it_shows_its_sizes():
+    tokenizer = Tokenizer([(b"l", b"o")], special_tokens=["<end>"])
+    assert repr(tokenizer) == "Tokenizer(vocab_size=258, merges=1, special_tokens=1)"
 
 
 def test_letters_are_those_of_the_file(tmp_path):

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import resource
 import runpy
 import signal
 import subprocess
@@ -21,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from llmbook import numerals
+from llmbook import _progress, numerals
+from llmbook._progress import progress
 from llmbook.decoding import greedy_decode
 from llmbook.training import (
     TokenBatches,
@@ -464,11 +466,58 @@ def test_a_damaged_run_is_named(tmp_path):
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-2]))
     with pytest.raises(ValueError, match=r"log.jsonl must hold 12 steps, got 10"):
         train(new_model(), BATCHES, loss_of, CONFIG, out=tmp_path)
+    whole = [{"step": i, "loss": 1.0, "tokens": 2, "seconds": 0.1} for i in range(12)]
+    for wrong in (b"{", b"[1, 2]", b'{"step": 3}', b'{"loss": "low"}', b"\xff", b"\0"):
+        lines = [json.dumps(step).encode() for step in whole]
+        lines[3] = wrong
+        log.write_bytes(b"\n".join(lines) + b"\n")
+        with pytest.raises(ValueError, match=r"log.jsonl, line 4 must hold step, loss, tokens, s"):
+            train(new_model(), BATCHES, loss_of, CONFIG, out=tmp_path)
     content = checkpoint.read_bytes()
     for damaged in (content[: len(content) // 2], b"", b"nothing of the kind"):
         checkpoint.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"checkpoint.pt must be a whole checkpoint"):
             train(new_model(), BATCHES, loss_of, CONFIG, out=tmp_path)
+
+
+def test_a_run_goes_on_whatever_lies_beyond_its_checkpoint(tmp_path):
+    losses = train(new_model(), BATCHES, loss_of, CONFIG, out=tmp_path)
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b'{"step": 12, "lo')  # as a power cut may leave it
+    assert train(new_model(), BATCHES, loss_of, CONFIG, out=str(tmp_path)) == losses
+    assert [line["step"] for line in log_of(tmp_path)] == [*range(12)]
+
+
+def test_a_full_disk_is_told_of_and_the_run_goes_on(tmp_path):
+    config = replace(CONFIG, steps=200, checkpoint_every=100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (10_000, 25_000):  # before the first checkpoint, and after it
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as error:
+                train(new_model(), BATCHES, loss_of, config, out=tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert error.value.filename == str(tmp_path / "log.jsonl")
+        assert {path.name for path in tmp_path.iterdir()} <= {"log.jsonl", "checkpoint.pt"}
+    losses = train(new_model(), BATCHES, loss_of, config, out=tmp_path)
+    assert losses == train(new_model(), BATCHES, loss_of, config)
+    assert len(log_of(tmp_path)) == 200
+
+
+def test_a_folder_is_trained_in_once_at_a_time(tmp_path):
+    another = new_model()
+
+    def again(step: int) -> None:
+        if step == 6:
+            before = (tmp_path / "log.jsonl").read_bytes()
+            with pytest.raises(ValueError, match=r"log.jsonl must be written by one program at a"):
+                train(another, BATCHES, loss_of, CONFIG, out=tmp_path)
+            assert (tmp_path / "log.jsonl").read_bytes() == before
+
+    losses = train(new_model(), BATCHES, loss_of, CONFIG, out=tmp_path, after_step=again)
+    assert losses == train(new_model(), BATCHES, loss_of, CONFIG)
+    assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "checkpoint.pt"}
 
 
 def test_bfloat16_computes_products_and_leaves_weights_alone():
@@ -509,8 +558,24 @@ def test_progress_is_shown_on_the_error_stream_if_asked_for(capsys):
     losses = train(new_model(), BATCHES, loss_of, CONFIG, progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert f"loss {losses[-1]:.3f}" in shown.err and "tokens/s" in shown.err
-    assert "12/12" in shown.err
+    first, last = shown.err.splitlines()  # into a file, a line now and then
+    assert "0/12" in first and "\r" not in shown.err
+    assert f"loss {losses[-1]:.3f}" in last and "tokens/s" in last and "12/12" in last
+
+
+def test_progress_moves_on_a_screen_and_is_a_line_now_and_then_in_a_file(capsys, monkeypatch):
+    def shown(steps: int) -> str:
+        for _ in progress(range(steps)):
+            pass
+        return capsys.readouterr().err
+
+    monkeypatch.setattr(_progress, "_SECONDS", 0)  # a line each time
+    assert shown(300).count("\n") > 300
+    monkeypatch.setattr(_progress, "_SECONDS", 30)
+    assert shown(300).count("\n") == 2
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    moved = shown(300)
+    assert "\r" in moved and moved.count("\n") == 1
 
 
 def test_after_each_step_one_may_look_at_the_model(tmp_path):
@@ -679,6 +744,7 @@ def test_the_model_that_comes_with_the_book_reads_numerals():
             lambda: TokenBatches(torch.arange(4), 1, 4),
             r"ids must be a sequence of more than length \(4\) integers, got shape \(4,\)",
         ),
+        (lambda: TokenBatches([1, 2], 1, 1), "ids must be a tensor, got list: torch.tensor makes"),
         (lambda: TokenBatches(torch.ones(9), 1, 4), "ids must be .* integers, .* torch.float32"),
         (lambda: TokenBatches(torch.ones(9, 9).long(), 1, 4), r"ids must be .* shape \(9, 9\)"),
         (
