@@ -1,13 +1,14 @@
 # make help lists the targets. PYTHON chooses the interpreter that .venv is made with.
 PYTHON ?= python3
+PORT = 8000
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING = 1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
-serve: .venv/site.stamp ## show the book at http://127.0.0.1:8000, anew after each change
-	$(BIN)/mkdocs serve
+serve: .venv/site.stamp ## show the book at http://127.0.0.1:8000, anew after each change; ONLY=zh or ONLY=en, PORT=8001
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:$(PORT)
 
 build: .venv/site.stamp ## write the book to site/, strictly
 	$(BIN)/mkdocs build --strict

@@ -22,6 +22,7 @@ from markdown.inlinepatterns import InlineProcessor
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.utils import get_relative_url
+from places import place
 from pybtex.database import BibliographyData, Entry, Person, parse_file
 from pybtex.exceptions import PybtexError
 from pybtex.richtext import Text
@@ -180,17 +181,21 @@ class _CitationProcessor(InlineProcessor):
         self, m: re.Match[str], data: str
     ) -> tuple[ET.Element, int, int]:
         words, page = _state.words, _state.page
-        where = page.file.src_uri if page else "?"
+        where = page.file.src_uri
         root = ET.Element("span", {"class": "citation"})
         root.text = words.open
         for item in re.split(r"[;；]", m[1]):
             parsed = ITEM.fullmatch(item.strip())
             if not parsed:
-                raise PluginError(f"{where}: {m[0]}: expected [@key, locator; @key], got {item!r}")
+                raise PluginError(
+                    f"{place(page, m[0])}: {m[0]}: expected [@key, locator; @key], got {item!r}"
+                )
             key, locator = parsed.groups()
             work = _state.works.get(key)
             if work is None:
-                raise PluginError(f"{where}: {m[0]}: no entry {key!r} in docs/references.bib")
+                raise PluginError(
+                    f"{place(page, m[0])}: {m[0]}: no entry {key!r} in docs/references.bib"
+                )
             if key not in (keys := _state.cited[where]):
                 keys.append(key)
             if len(root):
@@ -278,16 +283,18 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     _state.page = page
+    _state.cited.pop(page.file.src_uri, None)  # of an earlier build of this page alone
     return markdown
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
     keys = _state.cited.get(page.file.src_uri, [])
     if keys and _state.target is None:
-        raise PluginError(f"{page.file.src_uri} cites {keys[0]}, but {REFERENCES_PAGE} is missing")
+        raise PluginError(f"{place(page, keys[0])}: {REFERENCES_PAGE} is missing")
     if SOURCES_MARKER in html:
         if not keys:
-            raise PluginError(f"{page.file.src_uri}: {SOURCES_MARKER}, but the page cites nothing")
+            marker = place(page, SOURCES_MARKER)
+            raise PluginError(f"{marker}: {SOURCES_MARKER}, but the page cites nothing")
         html = html.replace(SOURCES_MARKER, _sources_html(keys))
     if REFERENCES_MARKER in html:
         page.present_anchor_ids = (page.present_anchor_ids or set()) | set(_state.works)

@@ -23,6 +23,7 @@ import machine
 from assets import MERMAID
 from mkdocs.plugins import get_plugin_logger
 from mkdocs.utils import write_file
+from places import place
 
 ROOT = Path(__file__).parents[2]
 DRAWINGS = ROOT / "docs" / "assets" / "diagrams"
@@ -79,7 +80,7 @@ def on_post_page(output: str, *, page: Any, config: Any) -> str:
         source = unescape(match[1]).strip()
         path = DRAWINGS / name_of(source)
         if not path.exists():
-            log.warning(f"{page.file.src_path}: a diagram is not drawn yet, run `make outputs`")
+            log.warning(f"{place(page, source)}: a diagram is not drawn yet, run `make outputs`")
             _undrawn.add(config.extra["lang"])
             return match[0]
         count += 1

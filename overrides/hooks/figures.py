@@ -17,6 +17,7 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
+from places import place
 
 log = logging.getLogger("mkdocs.hooks.figures")
 
@@ -135,7 +136,7 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
         if not path.is_file():
             log.warning(
                 "%s: figure %s: expected docs/assets/figures/%s/%s (run `make outputs`)",
-                page.file.src_uri, source[1], _folder.name, source[1],
+                place(page, source[0]), source[1], _folder.name, source[1],
             )  # fmt: skip
             return match[0]
         count += 1
@@ -147,6 +148,6 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
                 palette=_palette,
             )
         except ValueError as error:
-            raise PluginError(f"{page.file.src_uri}: figure {source[1]}: {error}") from None
+            raise PluginError(f"{place(page, source[0])}: figure {source[1]}: {error}") from None
 
     return IMAGE.sub(replace, output)

@@ -16,6 +16,7 @@ from typing import Any
 import quickjs
 from assets import KATEX
 from mkdocs.exceptions import PluginError
+from places import place
 
 LONG = 24  # characters of TeX
 MARK = re.compile(
@@ -55,7 +56,7 @@ def on_post_page(output: str, *, page: Any, config: Any) -> str:
             drawn = draw(tex, tag == "div")
         except quickjs.JSException as error:
             message = str(error).splitlines()[0]
-            raise PluginError(f"{page.file.src_path}: formula {tex!r}: {message}") from None
+            raise PluginError(f"{place(page, tex)}: formula {tex!r}: {message}") from None
         formula = f'<{tag} class="arithmatex">{drawn}</{tag}>'
         # Or the full stop may begin the next line. A long formula must be free to break, though.
         if tag == "span" and match["stop"] and len(tex) <= LONG:

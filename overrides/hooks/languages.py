@@ -3,26 +3,28 @@
 `mkdocs.yml` is the root of the site: it holds no pages of its own. After it is built, this hook
 builds each language into a folder of the same site, with its own search, 404 page and sitemap,
 and writes the root page, the root 404 page and the index of the sitemaps. The languages know
-nothing of each other, so they are built side by side, each by a process of its own.
+nothing of each other, so they are built side by side, each by a process of its own; `serving.py`
+tells what happens to those while the site is served.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import serving
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
+from mkdocs.exceptions import Abort, PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
-LANGUAGES = ("zh", "en")
+# `make serve ONLY=zh` serves one language alone.
+LANGUAGES = tuple(name for name in ("zh", "en") if os.environ.get("ONLY", "") in ("", name))
 ROOT_PAGES = Path(__file__).parents[1] / "root"
+_serving = False
+_served: dict[str, serving.Language] = {}
 
 
 def is_root(config: MkDocsConfig) -> bool:
@@ -55,23 +57,39 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_startup(*, command: str, dirty: bool) -> None:
+    """Remember whether the site is to be served."""
+    global _serving
+    _serving = command == "serve"
+
+
+def on_pre_build(*, config: MkDocsConfig) -> None:
+    """Before anything is built, see whether it can be served."""
+    if _serving and is_root(config) and not _served:
+        host, port = config.dev_addr
+        if complaint := serving.complain_if_in_use(host, port):
+            raise Abort(complaint)
+
+
 def on_post_build(*, config: MkDocsConfig) -> None:
     """Build the languages into the site of the root."""
     if not is_root(config):
         return
-    root, site = Path(config.config_file_path).parent, Path(config.site_dir)
-    url = config.site_url or ""
-    command = [sys.executable, "-m", "mkdocs", "build"]
-    command += ["--strict"] if config.strict else ["--no-strict"]
-    command += ["--quiet"] if logging.getLogger("mkdocs").level > logging.INFO else []
-    builds = {
-        language: subprocess.Popen(
-            [*command, "-f", str(root / f"mkdocs.{language}.yml"), "-d", str(site / language)],
-            env=os.environ | {"SITE_URL": f"{url}{language}/" if url else ""},
-        )
-        for language in LANGUAGES
-    }
-    failed = [language for language, build in builds.items() if build.wait()]
+    site, url = Path(config.site_dir), config.site_url or ""
+    if _serving:
+        for language in LANGUAGES:
+            _served.setdefault(language, serving.Language(language, url, site))
+        for thread in [language.renew() for language in _served.values()]:
+            thread.join()
+        failed = [name for name, language in _served.items() if language.successor]
+    else:
+        writers = {
+            language: serving.Writer(language, url, site / language, strict=config.strict)
+            for language in LANGUAGES
+        }
+        failed = [language for language, writer in writers.items() if not writer.built()]
+        for writer in writers.values():
+            writer.process.communicate()
     if failed:
         raise PluginError(f"not built, for the reasons above: {', '.join(failed)}")
     for page in ROOT_PAGES.iterdir():
@@ -85,6 +103,17 @@ def on_post_build(*, config: MkDocsConfig) -> None:
         "</sitemapindex>\n",
         encoding="utf-8",
     )
+
+
+def on_serve(server: Any, *, config: MkDocsConfig, builder: Any) -> None:
+    """Build a page that is saved alone, at once."""
+    server.builder = serving.Rebuilder(_served, builder)
+
+
+def on_shutdown() -> None:
+    """End the processes that keep the languages."""
+    for language in _served.values():
+        language.end()
 
 
 def on_page_context(context: dict[str, Any], *, page: Any, config: MkDocsConfig, **_: Any) -> None:

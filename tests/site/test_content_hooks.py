@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from markdown import Markdown
 from mkdocs.exceptions import PluginError
-from site_harness import load_hook
+from site_harness import ROOT, load_hook
 
-glossary, citations, figures = map(load_hook, ("glossary", "citations", "figures"))
+glossary, citations, figures, places = map(
+    load_hook, ("glossary", "citations", "figures", "places")
+)
 
 
 def term(id: str, en: str, zh: str, **more: Any) -> dict[str, Any]:
@@ -86,6 +89,7 @@ BIB = r"""
 class _Page:
     class file:  # noqa: N801  # stands for mkdocs.structure.files.File
         src_uri = "attention/positions.md"
+        abs_src_path = str(ROOT / "docs/en/attention/positions.md")
 
     url = "attention/positions/"
 
@@ -123,7 +127,7 @@ def test_citation_in_code_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("See [@none].", "attention/positions.md: [@none]: no entry 'none'"),
+        ("See [@none].", "docs/en/attention/positions.md: [@none]: no entry 'none'"),
         ("See [@one two].", "expected [@key, locator; @key]"),
     ],
 )
@@ -171,8 +175,30 @@ def test_inlined_figure() -> None:
         figures.inline("<svg></svg>", alt="", prefix="", palette={})
 
 
+@pytest.mark.parametrize(
+    ("uri", "text", "expected"),
+    [
+        ("index.md", "nobody wrote this", "index.md"),
+        ("attention/positions.md", "{ #positions }", "attention/positions.md:line"),
+        # the first line of a text of several, however far it was indented
+        ("attention/positions.md", "\n  { #positions }\nmore", "attention/positions.md:line"),
+        ("appendix/api/attention.md", "def causal_mask(", "../../llmbook/attention.py:line"),
+    ],
+)
+def test_a_fault_names_its_file_and_line(uri: str, text: str, expected: str) -> None:
+    file = SimpleNamespace(abs_src_path=str(ROOT / "docs/en" / uri))
+    found = places.place(SimpleNamespace(file=file), text)
+    source, *number = found.split(":")
+    path, *_ = expected.split(":")
+    assert (ROOT / source).samefile(ROOT / "docs/en" / path)
+    assert bool(number) == (":" in expected)
+    if number:
+        line = (ROOT / source).read_text(encoding="utf-8").splitlines()[int(number[0]) - 1]
+        assert text.strip().splitlines()[0] in line
+
+
 def test_missing_figure_warns(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     figures._folder = tmp_path / "en"
     html = '<img alt="x" src="../assets/figures/gone.svg">'
     assert figures.on_post_page(html, page=_Page, config=None) == html
-    assert "attention/positions.md: figure gone.svg" in caplog.text
+    assert "docs/en/attention/positions.md: figure gone.svg" in caplog.text
