@@ -16,7 +16,7 @@ from functools import cache
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 NO_CHROMIUM = (
-    "no Chromium found: install one, with `sudo apt install chromium` or with "
+    "no Chromium found: install one, with `sudo apt install chromium libatomic1` or with "
     "`.venv/bin/python -m playwright install --with-deps chromium`, "
     "or set CHROMIUM to the path of one"
 )
@@ -29,7 +29,13 @@ NO_VENV = f"{sys.executable} cannot make virtual environments: `sudo apt install
 
 @cache
 def chromium() -> str | None:
-    """The Chromium to drive: $CHROMIUM, or one on the PATH, or playwright's own, if it starts."""
+    """The Chromium to drive: $CHROMIUM, or one on the PATH, or playwright's own, if it starts.
+
+    None as well where playwright, which drives it, does not start: on a small Debian its node
+    lacks libatomic1.
+    """
+    if not _run(sys.executable, "-m", "playwright", "--version"):
+        return None
     if chosen := os.environ.get("CHROMIUM"):
         candidates = [shutil.which(chosen)]
     else:
@@ -38,10 +44,8 @@ def chromium() -> str | None:
 
 
 def _of_playwright() -> str | None:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        return None
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         return shutil.which(playwright.chromium.executable_path)
 
@@ -88,7 +92,7 @@ def apt(package: str) -> bool:
 def get_chromium() -> str | None:
     """As `chromium`, but get one where there is none."""
     if not chromium() and not os.environ.get("CHROMIUM"):
-        if not apt("chromium"):
+        if not (apt("libatomic1") and apt("chromium")):
             print("taking a Chromium of some 180 MB from playwright …", file=sys.stderr)
             system = ["--with-deps"] if _as_root() else []
             _run(sys.executable, "-m", "playwright", "install", *system, "chromium")
