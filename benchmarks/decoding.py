@@ -26,11 +26,11 @@ from collections.abc import Callable
 import torch
 import transformers
 
-from llmbook import corpus
+from llmbook.book import corpus
 from llmbook.generation import GenerationConfig, TextGenerator
 from llmbook.gpt import GPT
 from llmbook.pretrained import Pretrained, from_pretrained
-from llmbook.weights import Layout
+from llmbook.pretrained.layouts import Layout
 
 Ids = list[list[int]]
 

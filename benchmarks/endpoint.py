@@ -18,7 +18,7 @@ import statistics
 import time
 from multiprocessing.connection import Connection
 
-from llmbook.models import EndpointModel
+from llmbook.lm import EndpointModel
 
 
 async def serve(latency: float, say: Connection) -> None:

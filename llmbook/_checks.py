@@ -9,10 +9,6 @@ if TYPE_CHECKING:  # most checks are of numbers, in modules that can do without 
     from torch import Tensor
 
 
-class UnsupportedError(ValueError):
-    """A model asks for what our GPT or tokenizer does not do; another library may."""
-
-
 def check_tensor(name: str, value: object) -> None:
     """Require a tensor, and not a list of numbers."""
     import torch

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from llmbook._checks import UnsupportedError
+from llmbook.errors import UnsupportedError
 
 
 @contextmanager

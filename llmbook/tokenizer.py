@@ -23,8 +23,8 @@ from typing import Any, Literal, Self
 
 import regex  # type: ignore[import-untyped]
 
-from llmbook._checks import UnsupportedError
 from llmbook._files import read_json, reading, replacing
+from llmbook.errors import UnsupportedError
 
 __all__ = ["GPT2_PATTERN", "Tokenizer", "from_letters"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from llmbook.models.protocol import LanguageModel, Reply, in_chat
+from llmbook.lm.protocol import LanguageModel, Reply, in_chat
 
 
 class Ask(NamedTuple):

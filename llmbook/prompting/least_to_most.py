@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from llmbook._checks import check_at_least_one
-from llmbook.models._request import after_thought
+from llmbook.lm.requests import after_thought
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue
 from llmbook.prompting.readers import read_list, read_text
 from llmbook.prompting.strategies import Reader, Strategy, ask, check_exemplars
@@ -46,7 +46,7 @@ class LeastToMost(Strategy):
     Examples:
         ```python
         from llmbook.prompting import LeastToMost
-        from llmbook.models import ScriptedModel
+        from llmbook.lm import ScriptedModel
 
         model = ScriptedModel(
             {

@@ -18,8 +18,8 @@ from typing import ClassVar
 
 from llmbook._checks import check_at_least_one
 from llmbook._progress import progress as progress_of
-from llmbook.models._request import after_thought
-from llmbook.models.protocol import LanguageModel
+from llmbook.lm.protocol import LanguageModel
+from llmbook.lm.requests import after_thought
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drawn, run, together
 from llmbook.prompting.readers import read_after, read_sentence, read_text
 from llmbook.prompting.template import PromptTemplate
@@ -219,7 +219,7 @@ class ChainOfThought(ZeroShot):
 
     Examples:
         ```python
-        from llmbook.models import ScriptedModel
+        from llmbook.lm import ScriptedModel
         from llmbook.prompting import ChainOfThought
 
         model = ScriptedModel(

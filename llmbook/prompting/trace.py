@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from llmbook.models.protocol import Reply
+from llmbook.lm.protocol import Reply
 from llmbook.prompting import _views
 from llmbook.tasks.problem import Problem, Step
 
@@ -74,7 +74,7 @@ class Trace:
 
     Examples:
         ```python
-        from llmbook.models.protocol import Reply
+        from llmbook.lm.protocol import Reply
         from llmbook.prompting import Call, Issue, Trace
         from llmbook.tasks.problem import Problem
 

@@ -5,11 +5,11 @@ import torch
 import transformers
 from transformers.generation import logits_process as theirs
 
-from llmbook import corpus
+from llmbook.book import corpus
 from llmbook.generation import GenerationConfig, generate, next_token_distribution
 from llmbook.gpt import GPT
 from llmbook.pretrained import from_pretrained
-from llmbook.weights import Layout
+from llmbook.pretrained.layouts import Layout
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])

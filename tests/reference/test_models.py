@@ -14,8 +14,8 @@ import tokenizers
 import torch
 import transformers
 
-from llmbook import models
-from llmbook.models import EndpointModel, OwnModel, TransformersModel
+from llmbook import lm
+from llmbook.lm import EndpointModel, OwnModel, TransformersModel
 from llmbook.tokenizer import Tokenizer
 from tests.reference.test_pretrained import random_model, write_gguf
 
@@ -44,7 +44,7 @@ def save_tiny(folder, kind: str) -> str:
 
 def test_the_two_backends_write_the_same(tmp_path):
     folder = save_tiny(tmp_path, "llama")
-    ours, theirs = models.load(folder), models.load(folder, backend="transformers")
+    ours, theirs = lm.load(folder), lm.load(folder, backend="transformers")
     assert isinstance(ours, OwnModel) and isinstance(theirs, TransformersModel)
     options = {"max_new_tokens": 20, "logprobs": True}
     [full] = ours.complete(PROMPTS[:1], **options)
@@ -72,7 +72,7 @@ def test_the_librarys_draws_depend_on_prompt_and_seed_alone(tmp_path):
 
 def test_of_stop_strings_that_end_together_the_first_cuts_for_both_backends(tmp_path):
     folder = save_tiny(tmp_path, "llama")
-    for model in (models.load(folder), models.load(folder, backend="transformers")):
+    for model in (lm.load(folder), lm.load(folder, backend="transformers")):
         [full] = model.complete(PROMPTS[:1], max_new_tokens=20)
         begin = full.text.index(full.text[3:8])
         for stop in ([full.text[3:8], full.text[5:8]], [full.text[5:8], full.text[3:8]]):
@@ -83,7 +83,7 @@ def test_of_stop_strings_that_end_together_the_first_cuts_for_both_backends(tmp_
 @pytest.mark.parametrize("temperature", [1e-38, 5e-324])
 def test_a_temperature_as_good_as_0_is_greedy_for_both_backends(tmp_path, temperature):
     folder = save_tiny(tmp_path, "llama")
-    for model in (models.load(folder), models.load(folder, backend="transformers")):
+    for model in (lm.load(folder), lm.load(folder, backend="transformers")):
         greedy, found = (
             model.complete(PROMPTS, max_new_tokens=12, temperature=t) for t in (0.0, temperature)
         )
@@ -92,14 +92,14 @@ def test_a_temperature_as_good_as_0_is_greedy_for_both_backends(tmp_path, temper
 
 def test_what_ours_does_not_know_goes_to_the_library(tmp_path):
     folder = save_tiny(tmp_path, "gemma")
-    assert isinstance(models.load(folder), TransformersModel)
+    assert isinstance(lm.load(folder), TransformersModel)
     with pytest.raises(ValueError, match="model_type must be"):
-        models.load(folder, backend="own")
+        lm.load(folder, backend="own")
 
 
 def test_both_read_the_same_file_of_gguf(tmp_path):
     write_gguf(random_model("llama"), path := tmp_path / "model.gguf")
-    ours, theirs = models.load(str(path)), models.load(str(path), backend="transformers")
+    ours, theirs = lm.load(str(path)), lm.load(str(path), backend="transformers")
     assert isinstance(ours, OwnModel) and isinstance(theirs, TransformersModel)
     texts = [
         [reply.text for reply in model.complete(["the theme", "then"], max_new_tokens=8)]
@@ -124,12 +124,12 @@ def test_a_tokenizer_that_ours_does_not_know_goes_to_the_library_too(tmp_path):
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=odd, eos_token="<end>", unk_token="<unk>"
     ).save_pretrained(folder)
-    model = models.load(folder)
+    model = lm.load(folder)
     assert isinstance(model, TransformersModel)
     [reply] = model.complete(["the theme"], max_new_tokens=8)
     assert reply.completion_tokens == 8 and reply.text
     with pytest.raises(ValueError, match="not supported"):
-        models.load(folder, backend="own")
+        lm.load(folder, backend="own")
 
 
 @contextmanager
@@ -164,12 +164,12 @@ def served(folder: str):
 
 def test_a_real_server_writes_what_ours_writes(tmp_path):
     folder = save_tiny(tmp_path, "llama")
-    ours = models.load(folder)
+    ours = lm.load(folder)
     prompts = [f"problem {i}" for i in range(100)]
     expected = ours.complete(prompts, max_new_tokens=6)
     with served(folder) as address:
         for chat in (False, True):
-            theirs = models.load(f"{address}#{folder}", chat=chat)
+            theirs = lm.load(f"{address}#{folder}", chat=chat)
             assert isinstance(theirs, EndpointModel)
             found = theirs.complete(prompts[: 20 if chat else None], max_new_tokens=6)
             for one, other in zip(expected, found, strict=not chat):
@@ -187,7 +187,7 @@ def test_stop_strings_do_not_end_a_chat_while_it_is_written(tmp_path):
     """A thought may hold them, also one that the template has begun."""
     folder = save_tiny(tmp_path, "llama")
     for backend in ("own", "transformers"):
-        chat = models.load(folder, backend=backend, chat=True)
+        chat = lm.load(folder, backend=backend, chat=True)
         [whole] = chat.complete(PROMPTS[:1], max_new_tokens=20)
         stop = whole.text.strip()[3]
         [cut] = chat.complete(PROMPTS[:1], max_new_tokens=20, stop=[stop])
@@ -205,6 +205,6 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path, name):
         config |= {"tokenizer_class": "C", "auto_map": {"AutoTokenizer": [None, "theirs.C"]}}
     (tmp_path / f"{name}.json").write_text(json.dumps(config))
     (tmp_path / "theirs.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    code = f"from llmbook.models import TransformersModel\nTransformersModel({folder!r})"
+    code = f"from llmbook.lm import TransformersModel\nTransformersModel({folder!r})"
     done = subprocess.run([sys.executable, "-c", code], input="y\n" * 5, text=True, check=False)
     assert done.returncode and not ran.exists()

@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX as QWEN2
 
-from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT
 from llmbook.pretrained import Pretrained, download, from_pretrained
+from llmbook.pretrained.gguf import read_gguf
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer
 
 V = 260

@@ -22,7 +22,7 @@ from tokenizers import (
 from tokenizers import Tokenizer as Reference
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX as QWEN2
 
-from llmbook import corpus
+from llmbook.book import corpus
 from llmbook.tokenizer import Tokenizer
 
 LLAMA3 = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")

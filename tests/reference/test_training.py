@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llmbook import _cross_entropy
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.training import (
     TokenBatches,
     TrainingConfig,
+    cross_entropy,
     decay_groups,
     learning_rate_at,
     next_token_loss,
@@ -58,8 +58,8 @@ def test_cross_entropy_is_torchs(N, V, at_once, size, dtype):
     logits = (torch.randn(N, V) * size).to(dtype).requires_grad_()
     answers = torch.randint(V, (N,))
     answers[N // 2 + 1 :: 2] = -100
-    with mock.patch.object(_cross_entropy, "_AT_ONCE", at_once):  # a few positions at a time
-        loss = _cross_entropy.cross_entropy(logits, answers)
+    with mock.patch.object(cross_entropy, "_AT_ONCE", at_once):  # a few positions at a time
+        loss = cross_entropy.cross_entropy(logits, answers)
         [gradient] = torch.autograd.grad(3 * loss, logits)
     wide = logits.double() if dtype is torch.float64 else logits.float()
     expected = F.cross_entropy(wide, answers)
@@ -70,8 +70,8 @@ def test_cross_entropy_is_torchs(N, V, at_once, size, dtype):
 
 def test_cross_entropy_of_nothing_is_no_number_and_of_what_is_ignored_nothing():
     logits = torch.tensor([[math.nan, 0.0], [1.0, 2.0]])
-    assert _cross_entropy.cross_entropy(logits, torch.tensor([-100, 0])).item() > 0
-    assert _cross_entropy.cross_entropy(logits, torch.tensor([-100, -100])).isnan()
+    assert cross_entropy.cross_entropy(logits, torch.tensor([-100, 0])).item() > 0
+    assert cross_entropy.cross_entropy(logits, torch.tensor([-100, -100])).isnan()
 
 
 def test_adamw_is_what_the_paper_writes():

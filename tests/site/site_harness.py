@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
 from playwright.sync_api import Browser, BrowserContext, Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,8 @@ SCHEMES = {"light": "default", "dark": "slate"}
 
 def page_paths() -> list[str]:
     """The address of every page below a language: ``""`` for home, ``attention/positions/``."""
-    found = set()
+    reference = yaml.safe_load((ROOT / "docs" / "reference.yml").read_text(encoding="utf-8"))
+    found = {f"appendix/api/{room}/" for room in reference}
     for language in LANGUAGES:
         folder = ROOT / "docs" / language
         for file in folder.rglob("*.md"):

@@ -182,7 +182,7 @@ def test_inlined_figure() -> None:
         ("attention/positions.md", "{ #positions }", "attention/positions.md:line"),
         # the first line of a text of several, however far it was indented
         ("attention/positions.md", "\n  { #positions }\nmore", "attention/positions.md:line"),
-        ("appendix/api/attention.md", "def causal_mask(", "../../llmbook/attention.py:line"),
+        ("appendix/cli.md", "def generate(", "../../llmbook/cli/app.py:line"),
     ],
 )
 def test_a_fault_names_its_file_and_line(uri: str, text: str, expected: str) -> None:

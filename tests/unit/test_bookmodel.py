@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load
 
-from llmbook import bookmodel, clerk, corpus, numerals
+from llmbook.book import bookmodel, clerk, corpus, numerals
 from llmbook.generation import GenerationConfig, generate
 from llmbook.gpt import GPT
 from llmbook.ngram import KneserNey
@@ -129,7 +129,7 @@ def test_what_ships_was_made_from_the_training_paragraphs_of_today():
     tokenizer, record = bookmodel.load_tokenizer(), bookmodel.load_record()
     texts = [text for language in LANGUAGES for text in bookmodel.paragraphs(language).training]
     again = Tokenizer.train(texts, bookmodel.CONFIG.vocab_size, special_tokens=[bookmodel.END])
-    command = "python -m llmbook.bookmodel --out llmbook/data/bookmodel"
+    command = "python -m llmbook.book.bookmodel --out llmbook/book/data/bookmodel"
     advice = f"the corpus has changed: run {command}, then make outputs"
     assert tokenizer.vocabulary == again.vocabulary, advice
     assert record.tokens == len(bookmodel.stream(again, texts)), advice

@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmbook import clerk
-from llmbook.instructions import answer_accuracy, answer_batch, chat_example
+from llmbook.book import clerk
+from llmbook.finetuning.instructions import answer_accuracy, answer_batch, chat_example
 
 
 def test_every_character_is_one_token():

@@ -17,7 +17,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from llmbook import corpus
+from llmbook.book import corpus
 from llmbook.cli import app
 from llmbook.generation import TextGenerator
 from llmbook.gpt import GPT, GPTConfig

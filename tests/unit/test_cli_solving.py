@@ -6,10 +6,9 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from llmbook import _solving
-from llmbook.cli import app
+from llmbook.cli import app, solving
 from llmbook.evaluation import read_transcript
-from llmbook.models import ScriptedModel
+from llmbook.lm import ScriptedModel
 from llmbook.prompting import LeastToMost, Trace
 from llmbook.tasks import scan
 from tests.unit.test_endpoint import Sent, chatting, serving
@@ -137,10 +136,10 @@ def test_what_was_answered_is_kept_batch_by_batch(tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_a_model_of_the_book_is_asked_what_it_has_learned(model, strategy, asked):
-    found = _solving.asking(model, strategy, None, chat=None, max_new_tokens=None)
+    found = solving.asking(model, strategy, None, chat=None, max_new_tokens=None)
     assert found.trained
     assert (found.model.name, found.strategy.name, found.task) == asked
-    [problem] = _solving.draw(found.task, 1, 4, 0)
+    [problem] = solving.draw(found.task, 1, 4, 0)
     assert found.grade(problem, found.strategy.solve(problem, found.model).answer)
 
 
@@ -155,7 +154,7 @@ def test_whether_to_chat_is_for_the_model_to_say_unless_it_is_told(options, chat
         given.append((name, chat))
         return reply
 
-    monkeypatch.setattr(_solving, "load", load)
+    monkeypatch.setattr(solving, "load", load)
     done = run("solve", "walk", "--model", "http://host/v1#m", "--strategy", "few-shot",
                "--task", "scan", *options)  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -169,10 +168,10 @@ def test_a_verdict_is_given_on_commands_alone():
 
 
 def test_the_same_answer_is_graded_alike_by_both_commands():
-    asked = _solving.asking("smollm2-135m", "few-shot", "scan", chat=False, max_new_tokens=8)
-    [problem] = _solving.draw("scan", 1, None, 0)
+    asked = solving.asking("smollm2-135m", "few-shot", "scan", chat=False, max_new_tokens=8)
+    [problem] = solving.draw("scan", 1, None, 0)
     for answer in (problem.answer, " ".join(scan.interpret(problem.question)), "WALK", ""):
-        assert asked.grade(problem, answer) == _solving.grade_of("scan")(problem, answer)
+        assert asked.grade(problem, answer) == solving.grade_of("scan")(problem, answer)
     assert asked.grade(problem, problem.answer)
 
 

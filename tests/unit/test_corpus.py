@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from llmbook import corpus
+from llmbook.book import corpus
 
 PAGE = """---
 description: Not prose.

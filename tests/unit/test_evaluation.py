@@ -24,8 +24,8 @@ from llmbook.evaluation import (
     scores_by_size,
     step_score,
 )
-from llmbook.models import EndpointModel
-from llmbook.models.protocol import Reply
+from llmbook.lm import EndpointModel
+from llmbook.lm.protocol import Reply
 from llmbook.prompting import (
     Call,
     FewShot,
@@ -300,7 +300,7 @@ def test_what_is_asked_of_a_server_is_a_setting_but_no_secret_is_kept(tmp_path):
 CHILD = """
 import sys
 from llmbook.evaluation import evaluate
-from llmbook.models import EndpointModel
+from llmbook.lm import EndpointModel
 from llmbook.prompting import ZeroShot
 from llmbook.tasks.problem import Problem
 

@@ -12,15 +12,24 @@ from itertools import islice
 import pytest
 import torch
 
+from llmbook.book.experiment import rows, training
+from llmbook.book.experiment.__main__ import main
+from llmbook.book.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
+from llmbook.book.experiment.run import (
+    Sizes,
+    grade,
+    name_of,
+    plan,
+    problems,
+    run,
+    search,
+    strategy_of,
+)
+from llmbook.book.experiment.ship import SHIPPED, ship
+from llmbook.book.experiment.table import Results, keep_results, load_results, read_results, table
+from llmbook.book.experiment.training import config_of, train_model
 from llmbook.evaluation import read_transcript
-from llmbook.experiment import rows, training
-from llmbook.experiment.__main__ import main
-from llmbook.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
-from llmbook.experiment.run import Sizes, grade, name_of, plan, problems, run, search, strategy_of
-from llmbook.experiment.ship import SHIPPED, ship
-from llmbook.experiment.table import Results, keep_results, load_results, read_results, table
-from llmbook.experiment.training import config_of, train_model
-from llmbook.models import OwnModel
+from llmbook.lm import OwnModel
 from llmbook.pretrained import from_pretrained
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem
@@ -147,7 +156,7 @@ class Oracle:
         self.recipe, self.story = recipe, story
 
     def complete(self, prompts, **options):
-        from llmbook.models.protocol import Reply
+        from llmbook.lm.protocol import Reply
 
         assert options["stop"] == ("\n",)
         return [Reply(self._go_on(prompt), "stop", 1, 1) for prompt in prompts]
@@ -258,7 +267,7 @@ def test_a_model_that_was_not_asked_everything_is_left_out(miniature, tmp_path, 
         results = read_results(tmp_path)
         assert results == {name: whole[name] for name in whole if name != folder.name}
         with monkeypatch.context() as patch:
-            patch.setattr("llmbook.experiment.ship.SHIPPED", {"a": folder.name})
+            patch.setattr("llmbook.book.experiment.ship.SHIPPED", {"a": folder.name})
             with pytest.raises(ValueError, match=f"lacks {folder.name}"):
                 ship(tmp_path, tmp_path / "data")
         run(recipes, tmp_path, sizes=sizes)
@@ -393,7 +402,7 @@ def test_the_command_explains_itself(capsys):
 
 def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):
     _, out, _ = miniature
-    monkeypatch.setattr("llmbook.experiment.ship.SHIPPED", {"a": "scan-direct-0"})
+    monkeypatch.setattr("llmbook.book.experiment.ship.SHIPPED", {"a": "scan-direct-0"})
     ship(out, tmp_path)
     loaded, kept = from_pretrained(tmp_path / "a"), from_pretrained(out / "scan-direct-0")
     for name, weight in loaded.model.state_dict().items():
@@ -401,7 +410,7 @@ def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):
     card = json.loads((tmp_path / "a" / "card.json").read_text())
     assert card["recipe"]["format"] == "direct" and "of 30" in card["right on longer ones"]
     assert load_results(tmp_path / "experiment.json") == read_results(out)
-    monkeypatch.setattr("llmbook.experiment.ship.SHIPPED", {"a": "scan-direct-9"})
+    monkeypatch.setattr("llmbook.book.experiment.ship.SHIPPED", {"a": "scan-direct-9"})
     with pytest.raises(ValueError, match="lacks scan-direct-9"):
         ship(out, tmp_path)
 
@@ -413,7 +422,7 @@ def test_results_are_short_at_the_prompt():
 
 
 def test_the_shipped_models_are_small_and_have_their_cards():
-    data = resources.files("llmbook") / "data"
+    data = resources.files("llmbook") / "book" / "data"
     for name in SHIPPED:
         card = json.loads((data / name / "card.json").read_text(encoding="utf-8"))
         assert card["parameters"] < 5e6

@@ -2,10 +2,10 @@
 
 import pytest
 
-from llmbook import models
+from llmbook import lm
+from llmbook.book.experiment import in_context
+from llmbook.book.experiment.in_context import SIZES, load_measured, measure, strategies
 from llmbook.evaluation import plan_score, read_transcript, scores_by_size, step_score
-from llmbook.experiment import in_context
-from llmbook.experiment.in_context import SIZES, load_measured, measure, strategies
 from llmbook.tasks import task
 
 
@@ -58,7 +58,7 @@ def test_runs_with_and_without_chat_have_folders_of_their_own(
 
 
 def test_a_count_below_one_is_refused(tmp_path):
-    model = models.ScriptedModel({})
+    model = lm.ScriptedModel({})
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         next(measure(model, tmp_path, count=0))
 

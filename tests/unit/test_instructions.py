@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.gpt import GPT, GPTConfig
-from llmbook.instructions import (
+from llmbook.finetuning.instructions import (
     CHAT_TOKENS,
     AnswerBatches,
     Example,
@@ -19,6 +18,7 @@ from llmbook.instructions import (
     chat_example,
     chat_prompt,
 )
+from llmbook.gpt import GPT, GPTConfig
 from llmbook.tokenizer import Tokenizer
 from llmbook.training import next_token_loss
 

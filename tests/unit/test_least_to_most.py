@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.experiment.strategies import chains_strategies, scan_strategies
-from llmbook.models import ScriptedModel
-from llmbook.models.protocol import Reply
+from llmbook.book.experiment.strategies import chains_strategies, scan_strategies
+from llmbook.lm import ScriptedModel
+from llmbook.lm.protocol import Reply
 from llmbook.prompting import LeastToMost, PromptTemplate, SelfConsistency, Trace
 from llmbook.tasks import last_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step

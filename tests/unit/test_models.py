@@ -7,15 +7,15 @@ from importlib.resources import files
 import pytest
 import torch
 
-from llmbook import models
+from llmbook import lm
 from llmbook.generation import Completion, GenerationConfig
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.models import LanguageModel, OwnModel, ScriptedModel
-from llmbook.models._request import after_thought, cut
+from llmbook.lm import LanguageModel, OwnModel, ScriptedModel
+from llmbook.lm.requests import after_thought, cut
 from llmbook.pretrained import Pretrained, save
 from llmbook.tokenizer import Tokenizer
 
-DATA = files("llmbook") / "data"
+DATA = files("llmbook") / "book" / "data"
 
 
 def tiny(**options) -> OwnModel:
@@ -26,8 +26,8 @@ def tiny(**options) -> OwnModel:
 
 def test_importing_models_and_prompting_loads_nothing_heavy():
     code = (
-        "import sys, llmbook.models, llmbook.prompting, llmbook.evaluation, llmbook.tasks.task\n"
-        "import llmbook._solving\n"
+        "import sys, llmbook.lm, llmbook.prompting, llmbook.evaluation, llmbook.tasks.task\n"
+        "import llmbook.cli.solving\n"
         "assert not {'torch', 'transformers', 'openai'} & sys.modules.keys(), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -151,33 +151,33 @@ def test_bad_requests_are_named(make, options, message):
 def test_models_are_loaded_by_name(tmp_path):
     model = tiny()
     folder = save(model.loaded.model, model.loaded.tokenizer, tmp_path / "m")
-    loaded = models.load(str(folder))
+    loaded = lm.load(str(folder))
     assert loaded.name == str(folder)
     assert loaded.complete(["ab"], max_new_tokens=5) == model.complete(["ab"], max_new_tokens=5)
-    assert models.load("bookmodel").name == "bookmodel"
-    endpoint = models.load("http://127.0.0.1:9/v1#some/model")
+    assert lm.load("bookmodel").name == "bookmodel"
+    endpoint = lm.load("http://127.0.0.1:9/v1#some/model")
     assert (endpoint.name, endpoint.base_url) == ("some/model", "http://127.0.0.1:9/v1")
     for chat, expected in ((None, True), (True, True), (False, False)):
-        assert models.load("http://127.0.0.1:9/v1#some/model", chat=chat).chat is expected
+        assert lm.load("http://127.0.0.1:9/v1#some/model", chat=chat).chat is expected
 
 
 def test_each_model_that_comes_with_the_book_is_loaded_by_name():
     folders = sorted(path.parent for path in DATA.glob("*/config.json"))
     assert "bookmodel" in [folder.name for folder in folders]
     for folder in folders:
-        model = models.load(folder.name, device="cpu")
+        model = lm.load(folder.name, device="cpu")
         assert isinstance(model, OwnModel) and model.name == folder.name
         with pytest.raises(ValueError, match="backend must be 'own' for"):
-            models.load(folder.name, backend="transformers")
+            lm.load(folder.name, backend="transformers")
     with pytest.raises(RuntimeError):  # the device is passed on, and this is none
-        models.load("bookmodel", device="nowhere")
+        lm.load("bookmodel", device="nowhere")
 
 
 def test_a_damaged_folder_is_no_case_for_the_library(tmp_path):
     folder = save(tiny().loaded.model, Tokenizer([]), tmp_path / "m")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match=r"must hold tokenizer\.json: it is missing"):
-        models.load(str(folder))
+        lm.load(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_a_damaged_folder_is_no_case_for_the_library(tmp_path):
 )
 def test_what_cannot_be_loaded_is_named(name, options, message):
     with pytest.raises(ValueError, match=message):
-        models.load(name, **options)
+        lm.load(name, **options)

@@ -25,11 +25,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from llmbook.gguf import read_gguf
 from llmbook.gpt import GPT, GPTConfig, RopeScaling
 from llmbook.pretrained import Pretrained, from_pretrained, save
+from llmbook.pretrained.gguf import read_gguf
+from llmbook.pretrained.layouts import Layout, StoredTensor, build, read_config
 from llmbook.tokenizer import Tokenizer
-from llmbook.weights import Layout, StoredTensor, build, read_config
 
 V = 260
 TINY = GPTConfig(vocab_size=V, max_length=16, d_model=8, num_layers=2, num_heads=2)

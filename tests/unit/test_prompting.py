@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.models import ScriptedModel
-from llmbook.models.protocol import LanguageModel, Reply
+from llmbook.lm import ScriptedModel
+from llmbook.lm.protocol import LanguageModel, Reply
 from llmbook.prompting import (
     ChainOfThought,
     FewShot,

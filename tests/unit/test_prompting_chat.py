@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from llmbook.evaluation import evaluate
-from llmbook.models import EndpointModel
+from llmbook.lm import EndpointModel
 from llmbook.prompting import (
     ChainOfThought,
     FewShot,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook import corpus, tokenizer
+from llmbook import tokenizer
+from llmbook.book import corpus
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
 
 texts = st.text(max_size=60)

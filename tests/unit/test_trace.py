@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.models.protocol import Reply
+from llmbook.lm.protocol import Reply
 from llmbook.prompting import ISSUES, Call, Issue, Trace, count_issues
 from llmbook.tasks.problem import Problem, Step
 

@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from llmbook import _progress, numerals
+from llmbook import _progress
 from llmbook._progress import progress
+from llmbook.book import numerals
 from llmbook.decoding import greedy_decode
 from llmbook.training import (
     TokenBatches,

@@ -1,0 +1,164 @@
+r"""A clerk: a small language model that reads and writes numerals on request, to be fine-tuned.
+
+Asked ``读三百零五`` (read 305) it answers ``305``; asked ``写305`` (write 305), or ``写1,305``, it
+answers with the numeral. It has learned so from plain text, a long record of such conversations,
+by predicting every token, questions included: like a model after pre-training it knows its trade,
+but not how *you* would like to have it done.
+
+``python -m llmbook.book.clerk --out FOLDER`` trains a model like the one that
+[`load_model`][llmbook.book.clerk.load_model] loads, in about three minutes on one core.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from llmbook._files import replacing
+from llmbook.book import numerals
+from llmbook.finetuning.instructions import CHAT_TOKENS, Example, chat_example
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.tokenizer import Tokenizer
+from llmbook.training import TokenBatches, TrainingConfig, next_token_loss, train
+
+__all__ = [
+    "CONFIG",
+    "LINEAR_MAPS",
+    "TOKENIZER",
+    "draw",
+    "load_model",
+    "read",
+    "read_grouped",
+    "write",
+]
+
+TOKENIZER = Tokenizer.train(
+    ["".join(numerals.VOCABULARY[3:]) + "读写,"],
+    vocab_size=400,
+    pattern=r"(?s:.)",  # a character is a word, so none of the tokens is longer
+    special_tokens=CHAT_TOKENS,
+)
+CONFIG = GPTConfig(
+    vocab_size=TOKENIZER.vocab_size,
+    max_length=64,
+    d_model=64,
+    num_layers=3,
+    num_heads=4,
+    d_ff=128,
+    positions="rotary",
+    norm="rms",
+    activation="swiglu",
+    bias="none",
+    tie_weights=False,
+)
+LINEAR_MAPS = (
+    *("query_proj", "key_proj", "value_proj", "output_proj"),
+    *("gate_proj", "up_proj", "down_proj"),
+)
+"""The linear maps of a block: what LoRA may stand beside."""
+
+_LIMIT = 10**5
+_WEIGHTS = resources.files("llmbook") / "book" / "data" / "clerk.safetensors"
+
+
+def draw(count: int, seed: int, *, least: int = 0) -> list[int]:
+    """Random numbers, long ones more often than short ones, but each length quite often.
+
+    Args:
+        count: How many.
+        seed: Decides which.
+        least: The smallest number wanted.
+
+    Returns:
+        Numbers from ``least`` to 99,999.
+
+    Raises:
+        ValueError: If ``least`` is outside that range.
+    """
+    if not 0 <= least < _LIMIT:
+        raise ValueError(f"least must lie between 0 and {_LIMIT - 1}, got {least}")
+    generator, numbers = torch.Generator().manual_seed(seed), list[int]()
+    while len(numbers) < count:
+        drawn = [number % _LIMIT for number in numerals.draw(count, generator)]
+        numbers += [number for number in drawn if number >= least]
+    return numbers[:count]
+
+
+def read(number: int) -> Example:
+    """A conversation in which the clerk reads a numeral: the digits are its answer.
+
+    Args:
+        number: From 0 to 99,999.
+
+    Returns:
+        The conversation, to learn the answer from.
+    """
+    return _conversation(f"读{numerals.to_chinese(number)}", str(number))
+
+
+def read_grouped(number: int) -> Example:
+    """The same in another style, which the clerk has not learned: 12,305 and not 12305.
+
+    Args:
+        number: From 0 to 99,999.
+
+    Returns:
+        The conversation, to learn the answer from.
+    """
+    return _conversation(f"读{numerals.to_chinese(number)}", f"{number:,}")
+
+
+def write(number: int, *, grouped: bool = False) -> Example:
+    """A conversation in which the clerk writes a numeral.
+
+    Args:
+        number: From 0 to 99,999.
+        grouped: Whether the user writes 12,305 and not 12305.
+
+    Returns:
+        The conversation, to learn the answer from.
+    """
+    return _conversation(f"写{number:,}" if grouped else f"写{number}", numerals.to_chinese(number))
+
+
+def _conversation(prompt: str, answer: str) -> Example:
+    return chat_example(TOKENIZER, [(prompt, answer)])
+
+
+def load_model() -> GPT:
+    """The trained model that comes with the book.
+
+    Returns:
+        The model; see [fine-tuning][finetuning].
+    """
+    model = GPT(CONFIG)
+    model.load_state_dict(safetensors.torch.load(_WEIGHTS.read_bytes()))
+    return model.eval()
+
+
+def _main(folder: Path) -> None:
+    torch.set_num_threads(1)  # so small a model gains nothing from a second one
+    torch.manual_seed(0)
+    kinds: list[Callable[[int], Example]] = [read, write, partial(write, grouped=True)]
+    ids = [i for n, number in enumerate(draw(60_000, 0)) for i in kinds[n % 3](number).ids]
+
+    def loss_of(model: nn.Module, tokens: Tensor) -> Tensor:
+        return next_token_loss(model(tokens[:, :-1]), tokens)
+
+    model = GPT(CONFIG)
+    config = TrainingConfig(steps=6000, learning_rate=4e-3, betas=(0.9, 0.98))
+    losses = train(model, TokenBatches(torch.tensor(ids), 16, 64), loss_of, config, progress=True)
+    print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
+    weights = {name: weight.half() for name, weight in model.state_dict().items()}
+    with replacing(folder / _WEIGHTS.name) as part:
+        part.write_bytes(safetensors.torch.save(weights))
+
+
+if __name__ == "__main__":
+    from llmbook._console import output_folder
+
+    _main(output_folder("llmbook.book.clerk", "Train the clerk: three minutes."))

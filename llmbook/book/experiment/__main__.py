@@ -1,0 +1,38 @@
+"""`python -m llmbook.book.experiment`: train and ask all models, and print what came of it."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from llmbook.book.experiment.run import Sizes, plan, run, search
+from llmbook.book.experiment.table import keep_results, read_results, table
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the experiment from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llmbook.book.experiment", description=__doc__.split("`: ")[1]
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/experiment"), help="folder")
+    parser.add_argument("--seeds", type=int, default=3, help="models of each format (default 3)")
+    parser.add_argument("--processes", type=int, help="models trained side by side, a core each")
+    parser.add_argument("--only", default="", help="models whose name begins so")
+    parser.add_argument(
+        "--search", action="store_true", help="other learning rates instead of the plan"
+    )
+    given = parser.parse_args(arguments)
+    if given.seeds < 1:
+        parser.error(f"--seeds must be at least 1, got {given.seeds}")
+    processes = given.processes or max(1, torch.get_num_threads())
+    run(
+        search() if given.search else plan(range(given.seeds)), given.out,
+        sizes=Sizes(), processes=processes, progress=True, only=given.only,
+    )  # fmt: skip
+    results = read_results(given.out)
+    keep_results(results, given.out / "results.json")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

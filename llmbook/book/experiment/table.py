@@ -1,0 +1,116 @@
+"""The table of the experiment, read off the transcripts and nothing else."""
+
+import json
+import os
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from llmbook.book.experiment._kept import DATA, keep, load
+from llmbook.book.experiment.run import Part, grade
+from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
+
+__all__ = ["Result", "Results", "keep_results", "load_results", "read_results", "table"]
+
+
+class Result(NamedTuple):
+    """What one model did."""
+
+    short: Score  # on problems like those learned from
+    choice: Score  # on the longer ones by which recipes are chosen
+    long: Score  # on all other longer ones
+    sizes: dict[int, Score]  # of both, by their size
+    plans: Score  # on long ones: of least-to-most alone
+    steps: Score
+    tokens: int  # seen in training
+    seconds: float  # of training
+
+
+class Results(dict[str, Result]):
+    """What each model did, by its name; shown as the table that sums it up."""
+
+    def __repr__(self) -> str:
+        return table(self) if self else "no results"
+
+
+def read_results(out: str | os.PathLike[str]) -> Results:
+    """What each model did whose transcripts are complete, by its name.
+
+    Args:
+        out: Folder of the experiment. A model without ``done.json`` in its folder is left out: it
+            has not been asked everything.
+
+    Returns:
+        The results.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    out, results = Path(out), Results()
+    for folder in sorted(out.iterdir()) if out.is_dir() else ():
+        if not (folder / "done.json").exists():
+            continue
+        facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        traces = {part: read_transcript(folder / f"{part}.jsonl") for part in get_args(Part)}
+        planned = [trace for trace in traces["long"] if trace.steps]
+        results[folder.name] = Result(
+            score(traces["short"], grade),
+            score(traces["choice"], grade),
+            score(traces["long"], grade),
+            scores_by_size([*traces["short"], *traces["long"]], grade),
+            plan_score(planned),
+            step_score(planned, grade),
+            facts["tokens"],
+            facts["seconds"],
+        )
+    if not results:
+        raise ValueError(f"out must hold complete transcripts of the experiment, {out} has none")
+    return results
+
+
+_KEPT = DATA / "experiment.json"
+
+
+def keep_results(results: Mapping[str, Result], path: str | os.PathLike[str] = _KEPT) -> None:
+    """Write results to a file; without a path, to that of the book.
+
+    Args:
+        results: What each model did.
+        path: The file.
+    """
+    keep({name: result._asdict() for name, result in results.items()}, path)
+
+
+def load_results(path: str | os.PathLike[str] = _KEPT) -> Results:
+    """The results of the book's own run, or of a file that `keep_results` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What each model did, by its name.
+    """
+    return Results({name: Result(**data) for name, data in load(path).items()})
+
+
+def table(results: Mapping[str, Result]) -> str:
+    """A line for each kind of model: the mean over its seeds, and each seed.
+
+    Args:
+        results: What each model did.
+
+    Returns:
+        The lines.
+    """
+    kinds: dict[str, list[Result]] = {}
+    for name, result in results.items():
+        kinds.setdefault(name.rpartition("-")[0], []).append(result)
+    width = max(map(len, kinds))
+    lines = [f"{'model':{width}}  seeds   short    long  (each)"]
+    for kind, seeds in kinds.items():
+        short = statistics.mean(one.short.accuracy for one in seeds)
+        long = statistics.mean(one.long.accuracy for one in seeds)
+        each = " ".join(f"{one.long.accuracy:.1%}" for one in seeds)
+        lines.append(f"{kind:{width}}  {len(seeds):5}  {short:6.1%}  {long:6.1%}  {each}")
+    return "\n".join(lines)

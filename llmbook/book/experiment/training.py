@@ -1,0 +1,110 @@
+"""One model of the experiment: a recipe in, a folder with weights and figures out."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llmbook._files import read_json, replacing
+from llmbook.book.experiment.rows import Recipe, batches, tokenizer
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.pretrained import save
+from llmbook.training import TrainingConfig, next_token_loss, train
+from llmbook.training.checkpoint import read_log
+
+__all__ = ["config_of", "new_model", "train_model"]
+
+
+def config_of(recipe: Recipe) -> GPTConfig:
+    """The shape of the model: the same for every format."""
+    return GPTConfig(
+        vocab_size=tokenizer(recipe.task).vocab_size,
+        max_length=512,
+        d_model=96,
+        num_layers=3,
+        num_heads=4,
+        head_dim=32,  # more than d_model / 4: room for words and for distances
+        d_ff=256,
+        positions="rotary",
+        norm="rms",
+        activation="swiglu",
+        bias="none",
+        tie_weights=False,
+        token_shift=recipe.token_shift,
+    )
+
+
+def new_model(recipe: Recipe) -> GPT:
+    """The model before training.
+
+    Embeddings begin with a standard deviation of 1, not GPT-2's 0.02: words that differ only in
+    which word they are must stay apart while the learning rate is high, or nothing can be looked
+    up by them.
+    """
+    torch.manual_seed(recipe.seed)
+    model = GPT(config_of(recipe))
+    nn.init.normal_(model.token_embedding.weight)
+    return model
+
+
+def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: bool = False) -> None:
+    """Train a model by a recipe, unless the folder has it already.
+
+    Training that was stopped goes on where it was.
+
+    Args:
+        recipe: The recipe.
+        folder: Gets the model as [`save`][llmbook.pretrained.save] writes it, ``log.jsonl``, and
+            ``recipe.json`` with the recipe and, once the model is trained, parameters, tokens
+            seen and seconds taken.
+        progress: Show loss and time left.
+
+    Raises:
+        ValueError: If the folder holds a model of another recipe, trained or not.
+    """
+    folder = Path(folder)
+    path = folder / "recipe.json"
+    if path.exists():
+        facts = read_json(path)
+        if (kept := facts.get("recipe")) != asdict(recipe):
+            raise ValueError(f"folder must be new or of this recipe, {folder} is of {kept}")
+        if "tokens" in facts:  # the figures are written last
+            return
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, {"recipe": asdict(recipe)})
+    model = new_model(recipe)
+
+    def loss_of(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        ids, learned = batch
+        return next_token_loss(model(ids[:, :-1]), ids, counted=learned)
+
+    config = TrainingConfig(
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=min(100, recipe.steps // 10),
+        betas=(0.9, 0.98),
+        weight_decay=0.1,
+        checkpoint_every=1000,
+    )
+    losses = train(model, batches(recipe), loss_of, config, out=folder, progress=progress)
+    save(model, tokenizer(recipe.task), folder)
+    last = read_log(folder)[-1]
+    facts = {
+        "recipe": asdict(recipe),
+        "parameters": model.config.num_parameters(),
+        "tokens": last["tokens"],
+        "seconds": last["seconds"],
+        "final_loss": sum(losses[-50:]) / len(losses[-50:]),
+    }
+    _write(path, facts)
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    with replacing(path) as part:
+        part.write_text(json.dumps(facts, indent=2), encoding="utf-8")

@@ -1,0 +1,28 @@
+"""Evaluation: put problems to a model, keep what happens, and say how sure the score is."""
+
+from llmbook.evaluation.harness import evaluate, read_transcript
+from llmbook.evaluation.scores import (
+    Cost,
+    Grade,
+    Score,
+    cost,
+    mcnemar,
+    plan_score,
+    score,
+    scores_by_size,
+    step_score,
+)
+
+__all__ = [
+    "Cost",
+    "Grade",
+    "Score",
+    "cost",
+    "evaluate",
+    "mcnemar",
+    "plan_score",
+    "read_transcript",
+    "score",
+    "scores_by_size",
+    "step_score",
+]

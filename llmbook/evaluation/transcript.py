@@ -1,0 +1,224 @@
+"""Transcripts: what was asked and answered, in a file, so that a break costs nothing.
+
+The first line tells the task and the settings, each of the others is a trace. While problems are
+under way, every reply is put down as soon as it is there, in a file beside the transcript whose
+name ends in ``.replies``. When their traces stand in the transcript, it is removed.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from llmbook._files import replacing
+from llmbook.lm.protocol import LanguageModel, Reply, in_chat
+from llmbook.prompting.strategies import Strategy
+from llmbook.prompting.trace import Trace
+from llmbook.tasks.problem import Problem
+
+# How lines begin: the first one, and those of traces.
+_HEADER, _TRACE = b'{"task": ', b'{"problem": '
+_SECRET = re.compile("key|secret|password|authorization", re.IGNORECASE)  # in no transcript
+
+
+class Header(NamedTuple):
+    """The first line."""
+
+    task: str = ""  # by whose rules answers are graded; "": not told
+    settings: dict[str, Any] | None = None  # nothing in a file that has no such line
+
+    def line(self) -> str:
+        return json.dumps(self._asdict())
+
+
+def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
+    """All that decides how problems are put, as JSON."""
+    asked = {name: getattr(model, name, None) for name in ("name", "chat", "base_url")}
+    asked["options"] = _plain(getattr(model, "options", None) or None)
+    settings = {"strategy": {"name": strategy.name}, "model": asked}
+    if is_dataclass(strategy):
+        settings["strategy"] |= _plain(strategy)
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: "…" if _SECRET.search(key) else _plain(each) for key, each in value.items()}
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__qualname__", type(value).__qualname__)  # a function, by its name
+
+
+def parse(path: Path, data: bytes) -> tuple[Header, list[Trace]]:
+    """The first line of a transcript and its traces, from what the file holds.
+
+    Args:
+        path: The file, for errors.
+        data: What it holds.
+
+    Returns:
+        The first line, an empty one if there is none, and the traces.
+
+    Raises:
+        ValueError: If a line is no trace; the error names it.
+    """
+    header, traces = Header(), []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            if number == 1 and line.startswith(_HEADER):
+                told = json.loads(line)
+                header = Header(str(told["task"]), told.get("settings"))
+            else:
+                traces.append(Trace.from_json(line.decode()))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    return header, traces
+
+
+def resume(
+    path: Path, problems: Sequence[Problem], strategy: Strategy, model: LanguageModel, task: str
+) -> list[Trace]:
+    """The traces in a file, which may not be there; a line that was cut off is cut away.
+
+    Raises:
+        ValueError: If the file is no transcript, or one of something else. It is then left as it
+            is.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    cut_off = data[len(whole) :]
+    if not any(begin.startswith(cut_off[: len(begin)]) for begin in (_HEADER, _TRACE)):
+        raise ValueError(
+            f"transcript must be new or a file that evaluate wrote, {path} ends in {cut_off[:40]!r}"
+        )
+    header, traces = parse(path, whole)
+    if task and header.task not in ("", task):
+        raise ValueError(f"task must be {header.task} for the transcript {path}, got {task}")
+    names = strategy.name, model.name
+    for place, trace in enumerate(traces):
+        one = problems[place] if place < len(problems) else None
+        if (got := (trace.strategy, trace.model)) != names or trace.problem != one:
+            raise ValueError(
+                f"transcript must be new or of the same problems, strategy and model: line "
+                f"{place + 1 + data.startswith(_HEADER)} of {path} has {got} and "
+                f"{trace.problem.question!r}, expected {names} and "
+                f"{one.question if one else 'no more problems'!r}"
+            )
+    settings = settings_of(strategy, model)
+    theirs = settings if header.settings is None else header.settings
+    for part, ours in settings.items():
+        for name in sorted(theirs[part].keys() | ours.keys()):
+            if theirs[part].get(name) != ours.get(name):
+                raise ValueError(
+                    f"transcript must be new or of the same settings: the {name} of the {part} is "
+                    f"{theirs[part].get(name)!r} in {path}, got {ours.get(name)!r}"
+                )
+    # Only now, when the file is known to be a transcript and the right one, is it changed.
+    if cut_off:
+        os.truncate(path, len(whole))
+    if not whole:
+        append(path, [Header(task, settings).line()])
+    return traces
+
+
+def append(path: Path, lines: Iterable[str]) -> None:
+    """Write lines to the end of a file, and wait until they are there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def rewrite(path: Path, traces: Iterable[Trace]) -> None:
+    """Put other traces into a transcript, all of them or none."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+    lines = [first] if first.encode().startswith(_HEADER) else []
+    lines += (f"{trace.to_json()}\n" for trace in traces)
+    with replacing(path) as part:
+        part.write_text("".join(lines), encoding="utf-8")
+
+
+@runtime_checkable
+class _TellsEach(Protocol):
+    """A model that has its replies one by one, such as a server's."""
+
+    def complete_each(
+        self, prompts: Sequence[str], on_reply: Callable[[int, Reply], object], **options: Any
+    ) -> list[Reply]: ...
+
+
+class Remembering:
+    """A model whose replies are put down as they come, and are not asked for again.
+
+    Errors are: they may pass.
+    """
+
+    def __init__(self, model: LanguageModel, transcript: Path) -> None:
+        self._model, self.name, self.chat = model, model.name, in_chat(model)
+        self._path = transcript.with_name(f"{transcript.name}.replies")
+        self._known: dict[str, Reply] = {}
+        if self._path.exists():
+            data = self._path.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            os.truncate(self._path, len(whole))  # a line that was cut off
+            for number, line in enumerate(whole.splitlines(), start=1):
+                try:
+                    told = json.loads(line)
+                    reply = Reply(**told["reply"])
+                    if reply.logprobs is not None:
+                        reply = replace(reply, logprobs=tuple(reply.logprobs))
+                    self._known[told["key"]] = reply
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(
+                        f"{self._path}, line {number}: must be a reply, as JSON, got {line[:60]!r} "
+                        f"({error!r}); without the file, all is asked again"
+                    ) from None
+
+    def complete(
+        self, prompts: Sequence[str], *, seed: int | Sequence[int] = 0, **options: Any
+    ) -> list[Reply]:
+        """Ask the model, but not for what is known."""
+        seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
+        keys = [
+            hashlib.sha256(json.dumps([prompt, each, options]).encode()).hexdigest()
+            for prompt, each in zip(prompts, seeds, strict=True)
+        ]
+        new = [place for place, key in enumerate(keys) if key not in self._known]
+        replies = [self._known.get(key) for key in keys]
+        if new:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+
+                def put_down(number: int, reply: Reply) -> None:
+                    key = keys[new[number]]
+                    replies[new[number]] = reply
+                    if reply.finish_reason == "error" or key in self._known:
+                        return
+                    self._known[key] = reply
+                    line = json.dumps({"key": key, "reply": asdict(reply)})
+                    file.write(f"{line}\n".encode())
+                    file.flush()
+
+                asked = [prompts[place] for place in new]
+                options["seed"] = [seeds[place] for place in new]
+                if isinstance(self._model, _TellsEach):
+                    self._model.complete_each(asked, put_down, **options)
+                else:
+                    for number, reply in enumerate(self._model.complete(asked, **options)):
+                        put_down(number, reply)
+        return [reply for reply in replies if reply is not None]
+
+    def forget(self) -> None:
+        """Remove what was put down, as it stands in the transcript by now."""
+        self._known.clear()
+        self._path.unlink(missing_ok=True)

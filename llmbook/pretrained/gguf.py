@@ -1,0 +1,417 @@
+"""GGUF: a whole model in one file, as llama.cpp reads it, its weights packed into a few bits.
+
+The file begins with metadata, names and values, which hold the sizes, the tokens and the chat
+template; then it lists the tensors; then come their bytes. Most tensors are *quantized*: a block
+of 32 weights shares a scale, and each weight is an integer of 4 or 8 bits. Here the file is read
+and unpacked, and put into our own words; [`from_pretrained`][llmbook.pretrained.from_pretrained]
+makes a model of it. Source: the specification "GGUF" of ggml-org.
+
+Notation: ``d`` scale and ``m`` minimum of a block, ``q`` integer of a weight.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from llmbook._files import reading
+from llmbook.errors import UnsupportedError
+from llmbook.gpt import Bias, GPTConfig, RopeScaling
+from llmbook.positions import rotary_angles
+from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
+
+__all__ = ["GGUF", "PackedTensor", "read_gguf"]
+
+_MAGIC, _VERSIONS = b"GGUF", (2, 3)
+_STRING, _ARRAY = 8, 9
+_SCALARS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
+_PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}
+_ROWS_AT_ONCE = 8192  # blocks unpacked together: what fits into the processor's cache
+
+
+@dataclass(frozen=True)
+class PackedTensor:
+    """One tensor of the file, as it lies there.
+
+    Attributes:
+        name: As in the file, such as ``"blk.0.attn_q.weight"``.
+        shape: As in torch, the last dimension the one whose numbers lie side by side.
+        kind: The number of its type; 3 is Q4_1, 8 is Q8_0.
+        data: Its bytes, shape ``(bytes,)``: a piece of the file, not yet read into memory.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    data: Tensor
+
+    def unpack(self) -> Tensor:
+        """The weights, as float32. See [what Q4_1 keeps][quantization].
+
+        Returns:
+            Shape ``shape``.
+        """
+        if self.kind in _PLAIN:
+            return self.data.view(_PLAIN[self.kind]).view(self.shape).float()
+        if self.kind not in _BLOCKS:
+            library = _library(self.name, self.kind)
+            data = self.data.view(*self.shape[:-1], -1).numpy()
+            kind = library.GGMLQuantizationType(self.kind)
+            return torch.from_numpy(library.quants.dequantize(data, kind)).view(self.shape)
+        size, weights_of = _BLOCKS[self.kind]
+        weights = torch.empty(prod(self.shape) // 32, 32)
+        pieces = torch.split(self.data.view(-1, size), _ROWS_AT_ONCE)
+        for rows, blocks in zip(torch.split(weights, _ROWS_AT_ONCE), pieces, strict=True):
+            weights_of(blocks, rows)
+        return weights.view(self.shape)
+
+
+def _q4_1(blocks: Tensor, weights: Tensor) -> None:
+    """``d * q + m``: half-precision d and m, then 16 bytes, each with two q of 4 bits."""
+    d, m = blocks[:, :4].contiguous().view(torch.float16).float()[..., None].unbind(1)
+    packed = blocks[:, 4:]
+    q = torch.cat((packed & 0xF, packed >> 4), dim=1)  # weights 0 to 15, then 16 to 31
+    torch.mul(q, d, out=weights)
+    weights += m
+
+
+def _q8_0(blocks: Tensor, weights: Tensor) -> None:
+    """``d * q``: half-precision d, then 32 signed bytes."""
+    d = blocks[:, :2].contiguous().view(torch.float16).float()
+    torch.mul(blocks[:, 2:].contiguous().view(torch.int8), d, out=weights)
+
+
+_BLOCKS: dict[int, tuple[int, Callable[[Tensor, Tensor], None]]] = {3: (20, _q4_1), 8: (34, _q8_0)}
+
+
+@dataclass(frozen=True)
+class GGUF:
+    """A file read: what it says of the model, and its tensors by name.
+
+    Attributes:
+        path: Where the file lies.
+        metadata: Such as ``"general.architecture"``, ``"llama.block_count"``.
+        tensors: By name; unpacked one by one, when asked.
+    """
+
+    path: Path
+    metadata: Mapping[str, Any]
+    tensors: Mapping[str, PackedTensor]
+
+    @property
+    def architecture(self) -> str:
+        """The family of the model."""
+        return str(self.metadata.get("general.architecture"))
+
+    def config(self) -> GPTConfig:
+        """The shape of the model in our words.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ValueError: If the file asks for what our model does not do; the error says for what.
+        """
+        with reading(self.path):
+            return self._config()
+
+    def _config(self) -> GPTConfig:
+        kind, family = self.architecture, _KEYS.get(self.architecture)
+        if family is None:
+            raise UnsupportedError(
+                f"general.architecture must be one of {sorted(_KEYS)}, got {kind!r}: not supported"
+            )
+        values = {
+            key.removeprefix(f"{kind}."): value
+            for key, value in self.metadata.items()
+            if key.startswith(f"{kind}.")
+        }
+        for key, value in values.items():
+            harmless = key in _HARMLESS or (key == "rope.scaling.type" and value == "none")
+            number = (int, float) if family.get(key) in ("rope_base", "norm_eps") else int
+            if not harmless and (key not in family or not isinstance(value, number)):
+                got = f"{kind}.{key} = {value!r}"
+                raise UnsupportedError(f"{got}: not supported")
+        if missing := [key for key in family if key not in values and key not in _OPTIONAL]:
+            raise ValueError(f"{kind}.{missing[0]} must be there: it is missing")
+        if "token_embd.weight" not in self.tensors:
+            raise ValueError("it must hold the tensor 'token_embd.weight': it is missing")
+        sizes: dict[str, Any] = {family[key]: values[key] for key in family if key in values}
+        head_dim = values.get("attention.key_length", sizes["d_model"] // sizes["num_heads"])
+        for key in ("attention.value_length", "rope.dimension_count"):
+            if values.get(key, head_dim) != head_dim:
+                raise UnsupportedError(
+                    f"{kind}.{key} must be the dimension of a head ({head_dim}), "
+                    f"got {values[key]}: not supported"
+                )
+        if "attention.sliding_window" in values:  # up to its width, a window hides nothing
+            sizes["max_length"] = min(sizes["max_length"], values["attention.sliding_window"])
+        config = GPTConfig(
+            vocab_size=self.tensors["token_embd.weight"].shape[0],
+            tie_weights="output.weight" not in self.tensors,
+            bias=self._bias(),
+            **sizes,
+            **_CHOICES[kind],
+        )
+        return self._with_rope_scaling(config)
+
+    def _bias(self) -> Bias:
+        if {"blk.0.attn_output.bias", "blk.0.ffn_up.bias"} & self.tensors.keys():
+            return "all"
+        return "qkv" if "blk.0.attn_q.bias" in self.tensors else "none"
+
+    def no_bias(self) -> str | None:
+        """The part of each block without biases, where the other part has them."""
+        if self._bias() != "all":
+            return None
+        if "blk.0.ffn_up.bias" not in self.tensors:
+            return "feed_forward"
+        return None if "blk.0.attn_output.bias" in self.tensors else "attention"
+
+    def _with_rope_scaling(self, config: GPTConfig) -> GPTConfig:
+        """Llama 3's rule leaves no number in the file, only what it divides each frequency by."""
+        packed = self.tensors.get("rope_freqs.weight")
+        if packed is None:
+            return config
+        divisors = packed.unpack()
+        scaling = RopeScaling(factor=float(divisors.max()))
+        frequencies = rotary_angles(2, config.sizes[2], base=config.rope_base)[1].float()
+        expected = frequencies / scaling.stretch(frequencies)
+        if divisors.shape != expected.shape or not torch.allclose(divisors, expected, rtol=1e-3):
+            raise UnsupportedError(
+                f"rope_freqs.weight must follow Llama 3's rule, "
+                f"got {[round(x, 3) for x in divisors.tolist()]}: not supported"
+            )
+        return GPTConfig(**{**vars(config), "rope_scaling": scaling})
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer in the file.
+
+        Returns:
+            The tokenizer, control tokens and user-defined ones as special tokens.
+
+        Raises:
+            ValueError: If it is not byte-level BPE, or cuts words in a way not known here.
+        """
+        with reading(self.path):
+            return self._tokenizer()
+
+    def _tokenizer(self) -> Tokenizer:
+        data = {
+            key.removeprefix("tokenizer.ggml."): value
+            for key, value in self.metadata.items()
+            if key.startswith("tokenizer.ggml.")
+        }
+        if data.get("model") != "gpt2":
+            raise UnsupportedError(
+                f"tokenizer.ggml.model must be 'gpt2', that is byte-level BPE, "
+                f"got {data.get('model')!r}: not supported"
+            )
+        if (pre := data.get("pre")) not in _CUTS:
+            raise UnsupportedError(
+                f"tokenizer.ggml.pre must be one of {sorted(_CUTS)}, got {pre!r}: not supported"
+            )
+        for key in ("tokens", "token_type", "merges"):
+            if not isinstance(data.get(key), list):
+                raise ValueError(f"tokenizer.ggml.{key} must be a list, got {data.get(key)!r}")
+        special: dict[str, int] = {}
+        ordinary: dict[bytes, int] = {}
+        for i, (token, kind) in enumerate(zip(data["tokens"], data["token_type"], strict=True)):
+            if kind in (3, 4):  # control, user-defined
+                special[token] = i
+            elif kind == 1:  # the rest only fills up rows of the embedding
+                ordinary[from_letters(token)] = i
+        merges = [merge.split(" ") for merge in data["merges"]]
+        return Tokenizer(
+            [(from_letters(left), from_letters(right)) for left, right in merges],
+            special_tokens=special,
+            vocabulary=ordinary,
+            **_CUTS[pre],
+        )
+
+    def named_tokens(self) -> dict[str, str]:
+        """What the chat template calls ``bos_token`` and so on, as text."""
+        names = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
+        tokens = self.metadata.get("tokenizer.ggml.tokens", [])
+        ids = {ours: self._id(theirs) for theirs, ours in names.items()}
+        return {f"{name}_token": tokens[i] for name, i in ids.items() if i is not None}
+
+    def begin_ids(self) -> tuple[int, ...]:
+        """What the model expects before a text: one token, or none."""
+        by_default = self.metadata.get("tokenizer.ggml.pre") == "llama-bpe"
+        wanted = self.metadata.get("tokenizer.ggml.add_bos_token", by_default)
+        begin = self._id("bos") if wanted else None
+        return () if begin is None else (begin,)
+
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text, a turn, or a message that calls a tool."""
+        ids = [self._id(name) for name in ("eos", "eot", "eom")]
+        return tuple(dict.fromkeys(i for i in ids if i is not None))
+
+    def _id(self, name: str) -> int | None:
+        return self.metadata.get(f"tokenizer.ggml.{name}_token_id")
+
+
+# What a family calls each of our sizes.
+_COMMON = {
+    "context_length": "max_length",
+    "embedding_length": "d_model",
+    "block_count": "num_layers",
+    "attention.head_count": "num_heads",
+    "feed_forward_length": "d_ff",
+}
+_LLAMA = _COMMON | {
+    "attention.head_count_kv": "num_kv_heads",
+    "attention.key_length": "head_dim",
+    "rope.freq_base": "rope_base",
+    "attention.layer_norm_rms_epsilon": "norm_eps",
+}
+_KEYS: dict[str, dict[str, str]] = {
+    "gpt2": _COMMON | {"attention.layer_norm_epsilon": "norm_eps"},
+    **dict.fromkeys(("llama", "qwen2", "qwen3"), _LLAMA),
+}
+_OPTIONAL = {"attention.head_count_kv", "attention.key_length", "rope.freq_base"}
+_HARMLESS = {  # checked above, or of no consequence
+    "vocab_size",
+    "attention.value_length",
+    "attention.sliding_window",
+    "rope.dimension_count",
+}
+_ROTARY: dict[str, Any] = {"positions": "rotary", "norm": "rms", "activation": "swiglu"}
+_CHOICES = {"gpt2": {}, "llama": _ROTARY, "qwen2": _ROTARY, "qwen3": _ROTARY | {"qk_norm": True}}
+
+# How words are cut, by the name the file gives. Llama 3 and Qwen2 differ in digits only: up to
+# three of them make a word, or each its own.
+_LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_CUTS: dict[str, dict[str, Any]] = {
+    "gpt-2": {},
+    "smollm": {"pattern": [r"\p{N}", GPT2_PATTERN]},
+    "llama-bpe": {"pattern": rf"{_LETTERS}|\p{{N}}{{1,3}}|{_REST}", "ignore_merges": True},
+    "qwen2": {"pattern": rf"{_LETTERS}|\p{{N}}|{_REST}", "nfc": True},
+}
+
+
+def read_gguf(path: str | os.PathLike[str]) -> GGUF:
+    """Read a GGUF file; the weights stay where they are until they are unpacked.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its metadata and tensors.
+
+    Raises:
+        ValueError: If the file is not GGUF, of another version, or shorter than it says.
+    """
+    path = Path(path)
+    with reading(path):
+        return _read(path)
+
+
+def _read(path: Path) -> GGUF:
+    with path.open("rb") as file:
+        reader = _Reader(file, path)
+        if (magic := reader.take(4)) != _MAGIC:
+            raise ValueError(f"it must be a GGUF file, got one that begins with {magic!r}")
+        if (version := reader.number("I")) not in _VERSIONS:
+            raise ValueError(f"it must be GGUF version 2 or 3, got {version}")
+        num_tensors, num_values = reader.number("Q"), reader.number("Q")
+        metadata = {reader.string(): reader.value(reader.number("I")) for _ in range(num_values)}
+        listed = [reader.tensor() for _ in range(num_tensors)]
+    alignment = metadata.get("general.alignment", 32)
+    start = -(-reader.position // alignment) * alignment  # where the first tensor may lie
+    content = torch.from_file(str(path), shared=False, size=reader.size, dtype=torch.uint8)
+    tensors = {}
+    for name, shape, kind, offset in listed:
+        first = start + offset
+        last = first + _num_bytes(name, shape, kind)
+        if last > reader.size:
+            raise ValueError(
+                f"it is truncated: the tensor {name!r} ends at byte {last}, "
+                f"the file at {reader.size}"
+            )
+        tensors[name] = PackedTensor(name, shape, kind, content[first:last])
+    return GGUF(path, metadata, tensors)
+
+
+class _Reader:
+    """Reads numbers, strings and arrays one after another, never beyond the end."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.size, self.position = file, path.stat().st_size, 0
+
+    def take(self, count: int) -> bytes:
+        if self.position + count > self.size:
+            raise ValueError(f"it is truncated, and ends at byte {self.size}")
+        self.position += count
+        return self.file.read(count)
+
+    def number(self, kind: str) -> Any:
+        return self.numbers(kind, 1)[0]
+
+    def numbers(self, kind: str, count: int) -> tuple[Any, ...]:
+        form = struct.Struct(f"<{kind}")
+        data = self.take(count * form.size)
+        return struct.unpack(f"<{count}{kind}", data)
+
+    def string(self) -> str:
+        return self.take(self.number("Q")).decode()
+
+    def value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self.string()
+        if kind == _ARRAY:
+            inner, count = self.number("I"), self.number("Q")
+            if inner in (_STRING, _ARRAY):
+                return [self.value(inner) for _ in range(count)]
+            return [*self.numbers(self._letter(inner), count)]
+        return self.number(self._letter(kind))
+
+    def tensor(self) -> tuple[str, tuple[int, ...], int, int]:
+        """Name, shape, kind and offset; the file gives the sizes last dimension first."""
+        name, dimensions = self.string(), self.number("I")
+        shape = [self.number("Q") for _ in range(dimensions)]
+        return name, tuple(reversed(shape)), self.number("I"), self.number("Q")
+
+    def _letter(self, kind: int) -> str:
+        if kind not in _SCALARS:
+            raise ValueError(f"it must hold known types, got a value of type {kind}")
+        return _SCALARS[kind]
+
+
+def _num_bytes(name: str, shape: tuple[int, ...], kind: int) -> int:
+    count = prod(shape)
+    if kind in _PLAIN:
+        return count * _PLAIN[kind].itemsize
+    weights, size = 32, 0
+    if kind in _BLOCKS:
+        size = _BLOCKS[kind][0]
+    else:
+        library = _library(name, kind)
+        weights, size = library.GGML_QUANT_SIZES[library.GGMLQuantizationType(kind)]
+    if shape[-1] % weights:
+        raise ValueError(f"{name!r} must have rows of a multiple of {weights} weights, got {shape}")
+    return count // weights * size
+
+
+def _library(name: str, kind: int) -> Any:
+    """The package of ggml-org, which unpacks all the types that are not written out here."""
+    try:
+        import gguf
+    except ImportError:
+        raise ValueError(
+            f"{name!r} is packed in the type {kind}, which needs one more package: "
+            'pip install "llmbook[llm]"'
+        ) from None
+    try:
+        gguf.GGMLQuantizationType(kind)
+    except ValueError:
+        raise ValueError(f"{name!r} is packed in the unknown type {kind}") from None
+    return gguf

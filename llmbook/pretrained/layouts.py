@@ -1,0 +1,396 @@
+"""Weights: the tensors and settings of other people's models under our own names.
+
+The families of models that can be had compute the same, but each has its names: what is
+``blocks.0.attention.query_proj.weight`` here is ``model.layers.0.self_attn.q_proj.weight`` in
+Llama. A few keep a matrix the other way round. So loading is renaming, and turning where it must
+be; everything else that a file asks for, and our [`GPT`][llmbook.gpt.GPT] does not do, is an
+error, since a model loaded nearly right writes text that looks nearly right. The names are those
+of the models in transformers (Wolf et al., 2020) and of the files of llama.cpp.
+
+Notation as in ``llmbook.gpt``: ``d_model``, ``H`` query heads, ``D`` their
+dimension, ``V`` vocabulary.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from llmbook._files import read_json, reading
+from llmbook.errors import UnsupportedError
+from llmbook.gpt import GPT, Bias, GPTConfig, RopeScaling
+
+__all__ = ["Layout", "StoredTensor", "build", "open_safetensors", "read_config"]
+
+_PARTS = [  # ours, GPT-2's, that of Llama, Mistral and Qwen, GGUF's
+    ("token_embedding", "wte", "embed_tokens", "token_embd"),
+    ("position_embedding", "wpe", "", "position_embd"),
+    ("shift_proj", "", "", ""),
+    ("attention_norm", "ln_1", "input_layernorm", "attn_norm"),
+    ("attention.query_proj", "attn.c_attn", "self_attn.q_proj", "attn_q"),
+    ("attention.key_proj", "attn.c_attn", "self_attn.k_proj", "attn_k"),
+    ("attention.value_proj", "attn.c_attn", "self_attn.v_proj", "attn_v"),
+    ("attention.output_proj", "attn.c_proj", "self_attn.o_proj", "attn_output"),
+    ("attention.query_norm", "", "self_attn.q_norm", "attn_q_norm"),
+    ("attention.key_norm", "", "self_attn.k_norm", "attn_k_norm"),
+    ("feed_forward_norm", "ln_2", "post_attention_layernorm", "ffn_norm"),
+    ("feed_forward.gate_proj", "", "mlp.gate_proj", "ffn_gate"),
+    ("feed_forward.up_proj", "mlp.c_fc", "mlp.up_proj", "ffn_up"),
+    ("feed_forward.down_proj", "mlp.c_proj", "mlp.down_proj", "ffn_down"),
+    ("final_norm", "ln_f", "norm", "output_norm"),
+    ("output_head", "lm_head", "lm_head", "output"),
+]
+_STYLES = {"llmbook": 0, "gpt2": 1, "llama": 2, "gguf": 3}
+_NAMES = {style: {row[0]: row[i] for row in _PARTS} for style, i in _STYLES.items()}
+_NAMES["gguf-gpt2"] = _NAMES["gguf"] | dict.fromkeys(
+    ("attention.query_proj", "attention.key_proj", "attention.value_proj"), "attn_qkv"
+)
+_BLOCKS = {"llmbook": "blocks", "gpt2": "h", "llama": "layers", "gguf": "blk", "gguf-gpt2": "blk"}
+_BODIES = {"gpt2": "transformer.", "llama": "model."}  # what stands before all but the head
+# Masks and angles, which old files hold although they are no weights.
+_NO_WEIGHTS = re.compile(r".*\.(attn\.(masked_)?bias|rotary_emb\.inv_freq)")
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file names and keeps the weights of a model. See [the names][weight-names].
+
+    Attributes:
+        style: Whose names: ``"llmbook"``, ``"gpt2"``, ``"llama"``, ``"gguf"`` or
+            ``"gguf-gpt2"``.
+        prefix: What stands before all names but that of the head.
+        transposed: Whether the matrices of the blocks are kept as (in, out), as GPT-2 does.
+        neighbours: Whether rotary positions pair dimension 2i with 2i + 1, as the Llamas in
+            GGUF files do, and not i with i + D/2.
+        no_bias: The part of a block, ``"attention"`` or ``"feed_forward"``, that has no biases
+            while the other has them.
+
+    Examples:
+        ```python
+        from llmbook.pretrained.layouts import Layout
+
+        print(Layout("llama", "model.").name("blocks.3.attention.query_proj.weight"))
+        ```
+
+        ``` {.text .output}
+        model.layers.3.self_attn.q_proj.weight
+        ```
+    """
+
+    style: str
+    prefix: str = ""
+    transposed: bool = False
+    neighbours: bool = False
+    no_bias: str | None = None
+
+    def name(self, ours: str) -> str:
+        """What the file calls the parameter that we call ``ours``.
+
+        Those of several parameters may agree: GPT-2 keeps queries, keys and values in one matrix.
+
+        Args:
+            ours: The name of a parameter of [`GPT`][llmbook.gpt.GPT].
+
+        Returns:
+            The name in the file.
+        """
+        block, rest = "", ours
+        if match := re.fullmatch(r"blocks\.(\d+)\.(.+)", ours):
+            block, rest = f"{_BLOCKS[self.style]}.{match[1]}.", match[2]
+        part, kind = rest.rsplit(".", 1)
+        prefix = "" if part == "output_head" else self.prefix
+        return f"{prefix}{block}{_NAMES[self.style][part]}.{kind}"
+
+
+class StoredTensor(NamedTuple):
+    """A tensor in a file: its shape, and how to read it."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+def build(
+    config: GPTConfig,
+    stored: Mapping[str, StoredTensor],
+    layout: Layout,
+    *,
+    where: str,
+    place: Callable[[Tensor], Tensor] = lambda weight: weight,
+) -> GPT:
+    """Make a model of the tensors of a file: all are used, none is missing, each has its shape.
+
+    Args:
+        config: The shape of the model.
+        stored: The tensors by their names in the file.
+        layout: How they are named and kept.
+        where: The file, to name it in errors.
+        place: Brings a weight to the type and the device that it shall have.
+
+    Returns:
+        The model, dropout off.
+
+    Raises:
+        ValueError: If a tensor is missing, too many, or of the wrong shape.
+    """
+    body = _BODIES.get(layout.style, "")  # not there if only the body was saved
+    if any(name.startswith(body) for name in stored):
+        layout = replace(layout, prefix=body)
+    with torch.device("meta"):  # shapes only: no weight is made in vain
+        model = GPT(config)
+    state: dict[str, Tensor] = {}
+    kept_in: dict[str, dict[str, Tensor]] = {}  # name in the file -> our parameters in it
+    for ours, parameter in model.named_parameters():
+        if layout.no_bias and f".{layout.no_bias}." in ours and ours.endswith(".bias"):
+            state[ours] = place(torch.zeros(parameter.shape))
+        else:
+            kept_in.setdefault(layout.name(ours), {})[ours] = parameter
+    for theirs, parameters in kept_in.items():
+        _check_shape(stored, theirs, _shape(parameters, layout), where)
+    _check_unused(config, stored, layout, {*kept_in}, where)
+    for theirs, parameters in kept_in.items():
+        weight = stored[theirs].read()
+        if _is_turned(parameters, layout):
+            weight = weight.T
+        sizes = [parameter.shape[0] for parameter in parameters.values()]
+        for ours, part in zip(parameters, torch.split(weight, sizes), strict=True):
+            if layout.neighbours and ("query_proj" in ours or "key_proj" in ours):
+                part = _from_neighbours(part, config.sizes[2])
+            state[ours] = place(part.contiguous())
+    # Not strict, since of a tied head one name is left out: the rest has been checked.
+    model.load_state_dict(state, strict=False, assign=True)
+    if config.tie_weights:
+        model.output_head.weight = model.token_embedding.weight
+    return model.eval()
+
+
+def _is_turned(parameters: Mapping[str, Tensor], layout: Layout) -> bool:
+    [name, *_], [parameter, *_] = parameters, parameters.values()
+    return layout.transposed and parameter.dim() == 2 and name.startswith("blocks.")
+
+
+def _shape(parameters: Mapping[str, Tensor], layout: Layout) -> tuple[int, ...]:
+    """That of the tensor in the file, which holds the parameters one below the other."""
+    shapes = [parameter.shape for parameter in parameters.values()]
+    shape = (sum(each[0] for each in shapes), *shapes[0][1:])
+    return shape[::-1] if _is_turned(parameters, layout) else shape
+
+
+def _check_shape(
+    stored: Mapping[str, StoredTensor], name: str, shape: tuple[int, ...], where: str
+) -> None:
+    if name not in stored:
+        raise ValueError(f"{where} must hold the tensor {name!r} of shape {shape}: it is missing")
+    if (got := stored[name].shape) != shape:
+        raise ValueError(f"{where}: the tensor {name!r} must have shape {shape}, got {got}")
+
+
+def _check_unused(
+    config: GPTConfig,
+    stored: Mapping[str, StoredTensor],
+    layout: Layout,
+    used: set[str],
+    where: str,
+) -> None:
+    head = layout.name("output_head.weight")
+    if config.tie_weights and head in stored:  # some files hold the one table twice
+        table = stored[layout.name("token_embedding.weight")]
+        _check_shape(stored, head, table.shape, where)
+        if not torch.equal(stored[head].read(), table.read()):
+            raise ValueError(f"{where}: the tensor {head!r} must equal the embedding it is tied to")
+        used = used | {head}
+    for name in stored:
+        if name not in used and not _NO_WEIGHTS.fullmatch(name):
+            raise ValueError(f"{where} must hold nothing but the model, got the tensor {name!r}")
+
+
+def _from_neighbours(weight: Tensor, head_dim: int) -> Tensor:
+    """Rows in the order of our rotary pairs, i with i + D/2, from that of 2i with 2i + 1."""
+    pairs = weight.view(-1, head_dim // 2, 2, *weight.shape[1:])  # (H, D/2, 2, ...)
+    return pairs.transpose(1, 2).reshape(weight.shape)
+
+
+@contextmanager
+def open_safetensors(folder: str | os.PathLike[str]) -> Iterator[Mapping[str, StoredTensor]]:
+    """The tensors of a folder, in one file or in several that an index lists.
+
+    Args:
+        folder: With ``model.safetensors``, or ``model.safetensors.index.json`` and its files.
+
+    Yields:
+        The tensors by name; nothing is read before it is asked for.
+
+    Raises:
+        ValueError: If a file is missing or damaged, or there are pickles only.
+    """
+    folder = Path(folder)
+    index, names = folder / "model.safetensors.index.json", ["model.safetensors"]
+    listed: dict[str, str] = {}  # tensor -> file
+    if index.exists():
+        with reading(index):
+            listed = read_json(index)["weight_map"]
+            names = sorted({Path(name).name for name in listed.values()})
+    elif not (folder / names[0]).exists():
+        pickles = [path.name for path in folder.iterdir() if path.suffix in _PICKLES]
+        why = "a pickle, which may run any program when it is read"
+        got = f"got {pickles[0]!r}, {why}" if pickles else "it is missing"
+        raise ValueError(f"{folder.name} must hold {names[0]}: {got}")
+    stored: dict[str, StoredTensor] = {}
+    with ExitStack() as stack:
+        for name in names:
+            try:
+                file = stack.enter_context(safe_open(folder / name, framework="pt"))
+            except FileNotFoundError:
+                raise ValueError(f"{folder.name} must hold {name}: it is missing") from None
+            except SafetensorError as error:
+                raise ValueError(f"{name} is damaged or truncated: {error}") from None
+            for key in file.keys():  # noqa: SIM118 (it is no mapping)
+                shape = tuple(file.get_slice(key).get_shape())
+                stored[key] = StoredTensor(shape, partial(file.get_tensor, key))
+        for key in listed:
+            if key not in stored:
+                raise ValueError(f"{listed[key]} must hold the tensor {key!r}: it is missing")
+        yield stored
+
+
+def read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    """What the ``config.json`` of a model says, in our words.
+
+    Args:
+        data: Its content; ``model_type`` is ``"gpt2"``, ``"llama"``, ``"mistral"``, ``"qwen2"``
+            or ``"qwen3"``.
+
+    Returns:
+        The shape of the model, and how its weights are named and kept.
+
+    Raises:
+        ValueError: If it asks for what our model does not do: the error gives key and value.
+    """
+    with reading("config.json"):
+        return _read_config(data)
+
+
+def _read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    kind = data.get("model_type")
+    if kind not in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
+        raise UnsupportedError(
+            "model_type must be 'gpt2', 'llama', 'mistral', 'qwen2', 'qwen3' or "
+            f"'llmbook', got {kind!r}: not supported"
+        )
+    _require(data, "quantization_config", None)
+    return _gpt2(data) if kind == "gpt2" else _llama(data)
+
+
+def _gpt2(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    _require(data, "activation_function", "gelu_new", "gelu_pytorch_tanh")
+    _require(data, "scale_attn_weights", True)
+    _require(data, "scale_attn_by_inverse_layer_idx", False)
+    _require(data, "add_cross_attention", False)
+    config = GPTConfig(
+        vocab_size=_need(data, "vocab_size"),
+        max_length=_need(data, "n_positions"),
+        d_model=_need(data, "n_embd"),
+        num_layers=_need(data, "n_layer"),
+        num_heads=_need(data, "n_head"),
+        d_ff=_get(data, "n_inner", int, None),
+        norm_eps=_get(data, "layer_norm_epsilon", float, 1e-5),
+        tie_weights=_get(data, "tie_word_embeddings", bool, True),
+    )
+    return config, Layout("gpt2", transposed=True)
+
+
+def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    kind = data["model_type"]
+    _require(data, "hidden_act", "silu")
+    rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise ValueError(f"rope_parameters must be an object, got {rope!r}")
+    for settings in (data, rope):
+        _require(settings, "partial_rotary_factor", 1.0)
+    attention = kind in ("llama", "qwen3") and _get(data, "attention_bias", bool, False)
+    feed_forward = kind == "llama" and _get(data, "mlp_bias", bool, False)
+    bias: Bias = "all" if attention or feed_forward else "qkv" if kind == "qwen2" else "none"
+    no_bias = None
+    if bias == "all" and not (attention and feed_forward):
+        no_bias = "feed_forward" if attention else "attention"
+    max_length = _need(data, "max_position_embeddings")
+    window = _get(data, "sliding_window", int, None)
+    if kind == "mistral" and "sliding_window" not in data:
+        window = 4096  # where null is written, there is none
+    if window is not None and (kind == "mistral" or _get(data, "use_sliding_window", bool, False)):
+        max_length = min(max_length, window)  # up to its width, a window hides nothing
+    num_heads = _need(data, "num_attention_heads")
+    config = GPTConfig(
+        vocab_size=_need(data, "vocab_size"),
+        max_length=max_length,
+        d_model=_need(data, "hidden_size"),
+        num_layers=_need(data, "num_hidden_layers"),
+        num_heads=num_heads,
+        num_kv_heads=_get(data, "num_key_value_heads", int, num_heads),
+        head_dim=_get(data, "head_dim", int, 128 if kind == "qwen3" else None),
+        d_ff=_need(data, "intermediate_size"),
+        positions="rotary",
+        rope_base=_get(rope, "rope_theta", float, _get(data, "rope_theta", float, 10_000.0)),
+        rope_scaling=_rope_scaling(rope),
+        norm="rms",
+        norm_eps=_get(data, "rms_norm_eps", float, 1e-6),
+        activation="swiglu",
+        bias=bias,
+        qk_norm=kind == "qwen3",
+        tie_weights=_get(data, "tie_word_embeddings", bool, False),
+    )
+    return config, Layout("llama", no_bias=no_bias)
+
+
+def _rope_scaling(rope: Mapping[str, Any]) -> RopeScaling | None:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return None
+    if kind != "llama3":
+        raise UnsupportedError(
+            f"rope_type must be 'default' or 'llama3', got {kind!r}: not supported"
+        )
+    return RopeScaling(
+        factor=_need(rope, "factor", float),
+        low_freq_factor=_need(rope, "low_freq_factor", float),
+        high_freq_factor=_need(rope, "high_freq_factor", float),
+        original_max_length=_need(rope, "original_max_position_embeddings"),
+    )
+
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _need(data: Mapping[str, Any], key: str, kind: type = int) -> Any:
+    if (value := _get(data, key, kind, None)) is None:
+        raise ValueError(f"{key} must be {_KINDS[kind]}: it is missing")
+    return value
+
+
+def _get(data: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    """A value of a kind; without one, or with ``null``, the default."""
+    value = data.get(key)
+    if value is None:
+        return default
+    # A float may be written as a whole number; to Python, ``true`` is one too.
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    if not fits or not math.isfinite(value):
+        raise ValueError(f"{key} must be {_KINDS[kind]}, got {value!r}")
+    return value
+
+
+def _require(data: Mapping[str, Any], key: str, *allowed: object) -> None:
+    """Require one of the values allowed; the first holds where none is given."""
+    value = data.get(key)
+    if (allowed[0] if value is None else value) not in allowed:
+        either = " or ".join(map(repr, allowed))
+        raise UnsupportedError(f"{key} must be {either}, got {value!r}: not supported")

@@ -1,0 +1,250 @@
+"""The folder of a training run: its log, its checkpoint, and how to go on after being killed.
+
+``log.jsonl`` has one line for each step, ``checkpoint.pt`` holds everything that the steps after it
+depend on: the weights, what the optimizer keeps, the state of the random numbers, and how many
+steps are done. A checkpoint is written beside the old one and then takes its name, so at any
+moment there is a whole one. The log is on the disk before the checkpoint is; what it holds beyond
+the checkpoint is cut off when the run goes on, as those steps are done again.
+
+If several processes train, all of them call every method here, since all are needed to put a
+split tensor together; only the first one writes. A checkpoint holds whole tensors, so it does not
+matter how many processes go on from it.
+"""
+
+import json
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from itertools import islice
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self, TextIO
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from llmbook._files import naming, replacing
+from llmbook.training import distributed
+
+State = dict[str, Any]
+Step = dict[str, float]
+_IN_EVERY_STEP = ("step", "loss", "tokens", "seconds")
+
+
+class Run:
+    """A folder and what is saved in it; as a context, it makes Ctrl-C wait for the checkpoint.
+
+    Args:
+        folder: Where; made if it is not there. ``None``: nothing is read or written.
+        plan: What decides the losses besides model and data: no other plan can go on here.
+        model: The model, its parameters perhaps split.
+        optimizer: Its optimizer.
+
+    Raises:
+        ValueError: If the run in the folder has another plan or model, or is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        plan: Mapping[str, Any],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.folder, self.plan = folder, dict(plan)
+        self.model, self.optimizer = model, optimizer
+        self.interrupted = False
+        self.losses: list[float] = []  # of all steps that are done
+        self.tokens, self.seconds = 0, 0.0  # so far
+        self._random: State | None = None
+        self._log: TextIO | None = None
+        if folder is None:
+            return
+        steps = self._go_on(folder) if (folder / "checkpoint.pt").exists() else []
+        if distributed.rank() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / "log.jsonl") as part:
+                part.write_text("".join(map(_line, steps)), encoding="utf-8", newline="\n")
+            self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
+
+    def _go_on(self, folder: Path) -> list[Step]:
+        """Load the checkpoint; give the steps in the log up to it."""
+        path = folder / "checkpoint.pt"
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            step, plan, random = saved["step"], saved["plan"], saved["random"]
+            weights, averages = saved["model"], saved["optimizer"]
+        except (
+            EOFError,
+            KeyError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise ValueError(f"{path} must be a whole checkpoint, got: {error}") from None
+        for name, value in self.plan.items():
+            if plan.get(name) != value:
+                raise ValueError(
+                    f"{name} must be that of the run in {folder}, {plan.get(name)}, got {value}: "
+                    "choose another folder for another run"
+                )
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.model.state_dict().items()}
+        for name in shapes | weights:  # in this order
+            saved_shape = tuple(weights[name].shape) if name in weights else None
+            if saved_shape != shapes.get(name):
+                raise ValueError(
+                    f"model must be that of the run in {folder}: its {name} has shape "
+                    f"{saved_shape}, got {shapes.get(name)}"
+                )
+        groups = [
+            [len(group["params"]) for group in groups]
+            for groups in (averages["param_groups"], self.optimizer.param_groups)
+        ]
+        if groups[0] != groups[1]:
+            raise ValueError(
+                f"model must train the parameters of the run in {folder}, "
+                f"{groups[0]} matrices and vectors, got {groups[1]}"
+            )
+        steps = read_log(folder, step)
+        if len(steps) < step:
+            raise ValueError(f"{folder}/log.jsonl must hold {step} steps, got {len(steps)}")
+        for values in steps:
+            self._note(values)
+        self._random = random[distributed.rank() % len(random)]
+
+        state = self.model.state_dict()
+        self.model.load_state_dict(
+            {name: distributed.split_like(weights[name], like) for name, like in state.items()}
+        )
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for i, kept in averages["state"].items():
+            for name, value in kept.items():
+                if value.shape == parameters[i].shape:  # all but the count of steps
+                    kept[name] = distributed.split_like(value, parameters[i])
+        self.optimizer.load_state_dict(averages)
+        return steps
+
+    def restore_random(self) -> None:
+        """Set the random number generators as they were at the checkpoint, if there was one."""
+        if self._random is not None:
+            torch.set_rng_state(self._random["cpu"])
+            if "cuda" in self._random and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self._random["cuda"])
+
+    def record(self, **values: float) -> None:
+        """Note a step that is done, also in the log."""
+        self._note(values)
+        if self._log is not None:
+            with naming(Path(self._log.name)):
+                self._log.write(_line(values))
+                self._log.flush()
+
+    def _note(self, values: Mapping[str, float]) -> None:
+        self.losses.append(values["loss"])
+        self.tokens, self.seconds = int(values["tokens"]), values["seconds"]
+
+    def save(self) -> None:
+        """Write a checkpoint of the steps that are done."""
+        if self.folder is None:
+            return
+        random = [_random_state()] * distributed.size()
+        if dist.is_initialized():
+            dist.all_gather_object(random, _random_state())
+        state = {
+            "step": len(self.losses),
+            "plan": self.plan,
+            "random": random,
+            "model": _gathered(self.model.state_dict()),
+            "optimizer": _gathered(self.optimizer.state_dict()),
+        }
+        if self._log is not None:
+            with naming(Path(self._log.name)):
+                os.fsync(self._log.fileno())
+            path = self.folder / "checkpoint.pt"
+            with replacing(path) as part, part.open("wb") as file:  # no name of a file goes into it
+                torch.save(state, file)
+        if dist.is_initialized():
+            dist.barrier()  # until it is there: one might read it next
+
+    def __enter__(self) -> Self:
+        self._handler = None
+        if self.folder is not None and threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+        if self._log is not None:
+            # A full disk has been told of, and closing would tell of it once more.
+            with nullcontext() if error is None else suppress(OSError):
+                self._log.close()
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # Whoever asks twice will not wait. torchrun passes one Ctrl-C on a second time.
+        if self.interrupted and not dist.is_initialized():
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+
+def read_log(folder: Path, most: int | None = None) -> list[Step]:
+    """The steps in the log of a run; a last line that is not whole yet is left out.
+
+    Args:
+        folder: Of the run.
+        most: How many steps to read; the lines after them need not be sound.
+
+    Returns:
+        The values of each step, by their names.
+
+    Raises:
+        ValueError: If a line is not that of a step; the error names it.
+    """
+    path = folder / "log.jsonl"
+    steps: list[Step] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(islice(file, most), start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                values = json.loads(line)
+                if not all(isinstance(values[name], int | float) for name in _IN_EVERY_STEP):
+                    raise TypeError
+            except (ValueError, TypeError, KeyError):
+                raise ValueError(
+                    f"{path}, line {number} must hold {', '.join(_IN_EVERY_STEP)} of a step as "
+                    f"JSON, got {line[:40]!r}"
+                ) from None
+            steps.append(values)
+    return steps
+
+
+def _line(values: Mapping[str, float]) -> str:
+    return json.dumps(values) + "\n"
+
+
+def _random_state() -> State:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _gathered(state: Any) -> Any:
+    """A nested state with whole tensors, for the process that writes; the others help it."""
+    if isinstance(state, Tensor):
+        tensor = distributed.whole(state)
+        return tensor.cpu() if distributed.rank() == 0 else None
+    if isinstance(state, Mapping):
+        return {key: _gathered(value) for key, value in state.items()}
+    return [_gathered(value) for value in state] if isinstance(state, list) else state
