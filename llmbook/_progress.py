@@ -20,10 +20,16 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> Any:
     Returns:
         The items, which is a context too.
     """
-    if sys.stderr.isatty() or "ipykernel" in sys.modules:  # a notebook moves its bars as well
+    if sys.stderr.isatty() or _in_notebook():  # a notebook moves its bars as well
         return tqdm(items, **options)
     lines = {"mininterval": _SECONDS, "maxinterval": _SECONDS, "bar_format": _LINE}
     return tqdm(items, file=_Lines(sys.stderr), **lines, **options)
+
+
+def _in_notebook() -> bool:
+    """Whether a notebook's kernel runs this; that its modules are loaded does not say so."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _Lines:

@@ -41,7 +41,7 @@ def read_after(marker: str | None = None) -> Callable[[str], str | None]:
 
     Args:
         marker: Such as ``"The answer is"``; capitals or not, but as whole words. If not given,
-            all the [marks][llmbook.tasks.answers] that models use count.
+            all the [marks][llmbook.tasks.answers.marked] that models use count.
 
     Returns:
         The reader; it gives ``None`` where there is no mark.

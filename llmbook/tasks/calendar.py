@@ -116,7 +116,7 @@ def _problem(start: str, size: int) -> Problem:
 def parse(completion: str) -> str | None:
     """The day or month that a model's text gives for an answer, or None if it names none.
 
-    Capitals are as they are: *may* is not *May*. See [`answers`][llmbook.tasks.answers].
+    Capitals are as they are: *may* is not *May*. See [`answers`][llmbook.tasks.answers.marked].
     """
     return read_name(completion, _STARTS)
 

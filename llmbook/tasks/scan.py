@@ -328,8 +328,8 @@ def parse(completion: str) -> str | None:
 
     Returns:
         A stretch of actions, signs and numbers that holds an action, its parts set apart by
-        spaces: the first after "answer is" and [its like][llmbook.tasks.answers], or else the
-        last of all. It may be malformed. None, if there is no action.
+        spaces: the first after "answer is" and [its like][llmbook.tasks.answers.marked], or else
+        the last of all. It may be malformed. None, if there is no action.
     """
     return find(
         completion,

@@ -21,6 +21,16 @@ from tempfile import TemporaryDirectory
 from tests.docs.shaken import Shaken
 
 TIMEOUT = 600  # seconds: a guard against a block that hangs, not a measure of speed
+# Loaded once for all blocks: a reader waits seconds for these too, but once a session. The first
+# step of an optimizer loads torch._dynamo.
+HEAVY = [
+    "numpy",
+    "torch",
+    "torch._dynamo",
+    "matplotlib.figure",
+    "transformers.models.gpt2.modeling_gpt2",
+    "transformers.models.llama.modeling_llama",
+]
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -43,7 +53,7 @@ def _context() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         # Heavy libraries only, and nothing of llmbook: a forgotten import must still fail.
-        context.set_forkserver_preload(["torch", "numpy", "matplotlib.figure"])
+        context.set_forkserver_preload(HEAVY)
     return context
 
 

@@ -226,10 +226,15 @@ markdown_docs.MarkdownDocstringCodeModule = Docstrings
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Audit last: it compares what ran with what the site shows."""
+    """Blocks after the other tests, beside which they run; last the audit of what ran."""
     if (step := config.getoption("sample")) > 1:
         items[:] = items[::step]
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("last") is not None,
+            isinstance(item, markdown_docs.MarkdownInlinePythonItem),
+        )
+    )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -210,7 +210,15 @@ def test_search(
     pages = list(dict.fromkeys(urlsplit(url).path for url in addresses))  # sections as their page
     found = pages[:3]
     assert f"/{language}/{path}" in found, f"{query!r} found {found}"
-    assert not tab.problems, "\n".join(tab.problems)
+    # lunr takes two of its states for the same where words hold digits, and then lacks a word that
+    # it has found (its `TokenSet.toString`). What is typed so far may meet one, the whole may not.
+    so_far = (
+        *(f"console warning: Invalid query: {query[:i]} " for i in range(1, len(query))),
+        "console warning: TypeError: Cannot read properties of undefined (reading '_index')",
+    )
+    problems = [problem for problem in tab.problems if not problem.startswith(so_far)]
+    tab.problems.clear()
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
