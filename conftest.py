@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(ROOT / "tests" / "site"))
 
-from site_harness import Site, serve  # noqa: E402
+from site_harness import Site, readers_python, serve  # noqa: E402
 
 pytest_plugins = ["tests.docs.plugin"]
 # The first example pays for what torch sets up, and a busy machine is slow: neither is a fault.
@@ -26,7 +26,7 @@ settings.load_profile("book")
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The site, built strictly into a temporary folder and served while the tests run.
+    """The site, built strictly as readers build it, and served while the tests run.
 
     With SITE_DIR set, that built site is served and nothing is built: for work on the tests.
     """
@@ -34,10 +34,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = serve(folder)
     url = f"http://127.0.0.1:{server.server_address[1]}/"
     if "SITE_DIR" not in os.environ:
+        python = readers_python(tmp_path_factory.mktemp("reader"))
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # for ruff
         build = subprocess.run(
-            [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+            [str(python), "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
             cwd=ROOT,
-            env=os.environ | {"SITE_URL": url, "NO_MKDOCS_2_WARNING": "1"},
+            env=os.environ | {"PATH": path, "SITE_URL": url, "NO_MKDOCS_2_WARNING": "1"},
             capture_output=True,
             text=True,
         )

@@ -21,16 +21,16 @@ from tempfile import TemporaryDirectory
 from tests.docs.shaken import Shaken
 
 TIMEOUT = 600  # seconds: a guard against a block that hangs, not a measure of speed
-# Loaded once for all blocks: a reader waits seconds for these too, but once a session. The first
-# step of an optimizer loads torch._dynamo.
+# Loaded once for all blocks, and nothing of llmbook: a forgotten import must still fail.
+LIGHT = ["numpy", "torch", "matplotlib.figure"]
+# Loaded too where many blocks run. The first step of an optimizer loads torch._dynamo.
 HEAVY = [
-    "numpy",
-    "torch",
+    *LIGHT,
     "torch._dynamo",
-    "matplotlib.figure",
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
 ]
+preloaded: list[str] | None = None
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -52,9 +52,14 @@ def _context() -> multiprocessing.context.BaseContext:
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        # Heavy libraries only, and nothing of llmbook: a forgotten import must still fail.
-        context.set_forkserver_preload(HEAVY)
+        context.set_forkserver_preload(LIGHT if preloaded is None else preloaded)
     return context
+
+
+def preload(count: int) -> None:
+    """Before the first block: load what so many blocks are faster with."""
+    global preloaded
+    preloaded = HEAVY if count > 50 else LIGHT
 
 
 def run(source: str, filename: str, timeout: float = TIMEOUT, *, shake: int = 0) -> Result:

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bs4 import BeautifulSoup, Tag
-
+from tests.docs import built
 from tests.docs.compare import agree, visible
 
 ROOT = Path(__file__).parents[2]
@@ -43,25 +42,18 @@ class Shown:
 def shown(site: Path, language: str) -> Iterator[Shown]:
     """The blocks of the built pages of a language, in the order of their addresses."""
     for file in sorted((site / language).rglob("index.html")):
-        article = BeautifulSoup(file.read_text(encoding="utf-8"), "lxml").find("article")
-        assert isinstance(article, Tag)
-        for part in article.select(".doc-signature, details.mkdocstrings-source"):
-            part.decompose()
         name = file.parent.relative_to(site).as_posix()
-        for i, block in enumerate(article.select("div.language-python.highlight")):
-            output, tolerance = block.find_next_sibling(), None
-            if output and "output" in output.get_attribute_list("class"):
-                tolerance = output.get("data-tol")
-                assert tolerance is None or isinstance(tolerance, str)
-            else:
-                output = None
-            yield Shown(f"{name}#{i}", _text(block), output and _text(output), tolerance)
-
-
-def _text(block: Tag) -> str:
-    code = block.select_one("pre > code")
-    assert code is not None
-    return code.get_text()
+        found = [*built.blocks(file.read_text(encoding="utf-8"))]
+        for i, block in enumerate(found):
+            if block.kind == "python":
+                below = None if block.box is None else block.box.getnext()
+                output = next((b for b in found[i + 1 : i + 2] if b.box is below), None)
+                if output and "output" in output.classes:
+                    assert output.box is not None
+                    tolerance = output.box.get("data-tol")
+                    yield Shown(f"{name}#{i}", block.text, output.text, tolerance)
+                else:
+                    yield Shown(f"{name}#{i}", block.text, None, None)
 
 
 def build_wheel(folder: Path) -> Path:

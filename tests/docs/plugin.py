@@ -31,6 +31,7 @@ FIGURES: dict[tuple[str, str], str] = {}  # (language, file name) -> page that m
 AUDIT: dict[str, str] = {}  # language -> what the counting audit found
 _config: pytest.Config | None = None
 # Each block waits for a process of its own, so as many run at a time as there are cores.
+_Block = markdown_docs.MarkdownInlinePythonItem
 _pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
 _results: dict[int, Future[fresh.Result]] = {}  # id of a test -> what its block did
 
@@ -232,18 +233,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(
         key=lambda item: (
             item.get_closest_marker("last") is not None,
-            isinstance(item, markdown_docs.MarkdownInlinePythonItem),
+            isinstance(item, _Block),
         )
     )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start all blocks, in the order in which they will be asked for."""
-    if not session.config.option.collectonly:
-        for item in session.items:
-            if isinstance(item, markdown_docs.MarkdownInlinePythonItem):
-                test = item.test_definition
-                _results[id(test)] = _pool.submit(_run, test)
+    if session.config.option.collectonly:
+        return
+    blocks = [item for item in session.items if isinstance(item, _Block)]
+    fresh.preload(len(blocks))
+    for item in blocks:
+        test = item.test_definition
+        _results[id(test)] = _pool.submit(_run, test)
 
 
 @pytest.hookimpl(wrapper=True)

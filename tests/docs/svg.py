@@ -20,8 +20,8 @@ COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
 REFERENCE = re.compile(r"^#(.+)$|^url\(#(.+)\)$")
 TOLERANCE = 0.5  # points
 ROUNDING = 4  # of 255, in a pixel or a colour
-# As good as invisible, and matplotlib writes "none" for what is wholly so.
-FAINT = re.compile(r"fill: #[0-9a-fA-F]{6}; (?:fill-)?opacity: 0(?:\.0[01]\d*)?(?![.\d])")
+# matplotlib writes "none" for what is wholly invisible; what is as good as that may become it.
+FAINT = re.compile(r"fill: (?:none|#[0-9a-fA-F]{6}; (?:fill-)?opacity: (0(?:\.0\d*)?)(?![.\d]))")
 HREF = "{http://www.w3.org/1999/xlink}href"
 
 
@@ -81,7 +81,11 @@ class _Comparison:
 
 
 def _style(old: str, new: str) -> str | None:
-    old, new = FAINT.sub("fill: none", old), FAINT.sub("fill: none", new)
+    faint = FAINT.search(old), FAINT.search(new)
+    if faint[0] and faint[1]:
+        opacities = [float(match[1] or 0) for match in faint if match]
+        if max(opacities) - min(opacities) <= 0.025:  # six steps of 255
+            old, new = FAINT.sub("fill: none", old), FAINT.sub("fill: none", new)
     colours = [*zip(COLOUR.findall(old), COLOUR.findall(new), strict=False)]
     for before, after in colours:
         channels = zip(bytes.fromhex(before[1:]), bytes.fromhex(after[1:]), strict=True)

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup, Tag
 
 from tests.docs.blocks import LANGUAGES, fences
+from tests.docs.built import blocks
 from tests.docs.plugin import AUDIT, RAN
 
 ROOT = Path(__file__).parents[2]
@@ -19,20 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 def shown(html: str) -> tuple[int, list[str]]:
     """Number of Python blocks on a built page, and what else there is that should not be."""
-    soup = BeautifulSoup(html, "lxml")
-    article = soup.find("article")
-    assert isinstance(article, Tag)
-    for part in article.select(".doc-signature, details.mkdocstrings-source"):
-        part.decompose()  # the signature and the source of an object are no examples
     count, strange = 0, []
-    for block in article.find_all("pre"):
-        box = block.find_parent("div", class_="highlight")
-        classes = box.get_attribute_list("class") if box else []
-        kind = next((c.removeprefix("language-") for c in classes if c.startswith("language-")), "")
-        if kind == "python":
+    for block in blocks(html):
+        if block.kind == "python":
             count += 1
-        elif kind not in LANGUAGES or (kind == "text" and "output" not in classes):
-            strange.append(f"{kind or 'unmarked'}: {block.get_text()[:60]!r}")
+        elif block.kind not in LANGUAGES or (
+            block.kind == "text" and "output" not in block.classes
+        ):
+            strange.append(f"{block.kind or 'unmarked'}: {block.text[:60]!r}")
     return count, strange
 
 

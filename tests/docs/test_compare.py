@@ -13,7 +13,12 @@ from tests.docs.shaken import Shaken
 @pytest.mark.parametrize(
     ("page", "printed", "tolerance", "same"),
     [
-        ("loss 1.230", "loss 1.231", None, False),
+        ("loss 1.23", "loss 1.24", None, False),
+        ("loss 1.230", "loss 1.231", None, True),  # 1.2304999 and 1.2305001
+        ("loss 1.230", "loss 1.232", None, False),
+        ("loss 1.230", "less 1.231", None, False),
+        ("0.0000", "-0.0000", None, True),
+        ("300 of 1,000", "301 of 1,000", None, False),
         ("took ... s", "took 3 s", None, True),
         ("loss 1.230", "loss 1.240", "2%", True),
         ("loss 1.230", "loss 1.270", "2%", False),

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import sys
+import sysconfig
 import threading
+import tomllib
+import venv
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from playwright.sync_api import Browser, BrowserContext, Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +32,8 @@ LANGUAGES = ("zh", "en")
 HTML_LANG = {"zh": r"zh(-.+)?", "en": r"en(-.+)?"}
 WIDTHS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 SCHEMES = {"light": "default", "dark": "slate"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+INSTALLED = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
 
 
 def page_paths() -> list[str]:
@@ -38,6 +47,41 @@ def page_paths() -> list[str]:
             parts = parts[:-1] if parts[-1] == "index" else parts
             found.add("".join(f"{part}/" for part in parts))
     return sorted(found)
+
+
+def closure(requirements: list[str]) -> dict[str, Distribution]:
+    """The installed packages that these requirements bring along, themselves included."""
+    result: dict[str, Distribution] = {}
+    todo = [Requirement(line) for line in requirements]
+    while todo:
+        wanted = todo.pop()
+        name = canonicalize_name(wanted.name)
+        extras = wanted.extras or {""}
+        if wanted.marker and not wanted.marker.evaluate():
+            continue
+        if name in result and not wanted.extras:
+            continue
+        result[name] = INSTALLED[name]
+        for line in INSTALLED[name].requires or ():
+            below = Requirement(line)
+            if below.marker is None or any(below.marker.evaluate({"extra": e}) for e in extras):
+                below.marker = None
+                todo.append(below)
+    return result
+
+
+def readers_python(folder: Path) -> Path:
+    """A Python that finds what `make serve` installs, and no more.
+
+    Args:
+        folder: Where to make its virtual environment.
+    """
+    venv.create(folder, symlinks=os.name != "nt")
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
+    for package in closure(PROJECT["optional-dependencies"]["site"]).values():
+        for top in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(Path(str(package.locate_file(top))))
+    return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
 def load_hook(name: str) -> ModuleType:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from bs4 import BeautifulSoup
 from site_harness import LANGUAGES, Site, Tab, page_paths
 
+from tests.docs.built import blocks
 from tests.docs.prompt import fault
 
 # By the button and by hand, with what is on the clipboard or selected then.
@@ -19,13 +19,11 @@ WAYS = {
 def test_every_block_as_built_can_be_pasted(site: Site, language: str) -> None:
     faults, count = [], 0
     for path in page_paths():
-        soup = BeautifulSoup(site.html(language, path), "lxml")
-        for source in soup.select("details.mkdocstrings-source"):
-            source.decompose()  # the source of an object is to be read
-        for code in soup.select("div.language-python:not(.doc-signature) code"):
-            count += 1
-            if message := fault(code.get_text()):
-                faults.append(f"{language}/{path}: {message} of {code.get_text()[:60]!r}")
+        for block in blocks(site.html(language, path)):
+            if block.kind == "python":
+                count += 1
+                if message := fault(block.text):
+                    faults.append(f"{language}/{path}: {message} of {block.text[:60]!r}")
     assert count and not faults, "\n".join(faults)
 
 
