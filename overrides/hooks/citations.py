@@ -22,10 +22,11 @@ from markdown.inlinepatterns import InlineProcessor
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.utils import get_relative_url
-from places import place
 from pybtex.database import BibliographyData, Entry, Person, parse_file
 from pybtex.exceptions import PybtexError
 from pybtex.richtext import Text
+
+from places import place
 
 REFERENCES_PAGE = "appendix/references.md"
 SOURCES_MARKER = "<!-- sources -->"

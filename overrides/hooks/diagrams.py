@@ -19,10 +19,11 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-import machine
-from assets import MERMAID
 from mkdocs.plugins import get_plugin_logger
 from mkdocs.utils import write_file
+
+import machine
+from assets import MERMAID
 from places import place
 
 ROOT = Path(__file__).parents[2]

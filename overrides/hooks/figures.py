@@ -17,6 +17,7 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
+
 from places import place
 
 log = logging.getLogger("mkdocs.hooks.figures")

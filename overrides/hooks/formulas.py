@@ -14,8 +14,9 @@ from html import unescape
 from typing import Any
 
 import quickjs
-from assets import KATEX
 from mkdocs.exceptions import PluginError
+
+from assets import KATEX
 from places import place
 
 LONG = 24  # characters of TeX

@@ -13,12 +13,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import serving
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import Abort, PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
+
+import serving
 
 # `make serve ONLY=zh` serves one language alone.
 LANGUAGES = tuple(name for name in ("zh", "en") if os.environ.get("ONLY", "") in ("", name))

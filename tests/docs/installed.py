@@ -49,13 +49,13 @@ def shown(site: Path, language: str) -> Iterator[Shown]:
             part.decompose()
         name = file.parent.relative_to(site).as_posix()
         for i, block in enumerate(article.select("div.language-python.highlight")):
-            output, tolerance = block.find_next_sibling(), None
-            if output and "output" in output.get_attribute_list("class"):
-                tolerance = output.get("data-tol")
-                assert tolerance is None or isinstance(tolerance, str)
+            below = block.find_next_sibling()
+            if not below or "output" not in below.get_attribute_list("class"):
+                yield Shown(f"{name}#{i}", _text(block), None, None)
             else:
-                output = None
-            yield Shown(f"{name}#{i}", _text(block), output and _text(output), tolerance)
+                tolerance = below.get("data-tol")
+                assert tolerance is None or isinstance(tolerance, str)
+                yield Shown(f"{name}#{i}", _text(block), _text(below), tolerance)
 
 
 def _text(block: Tag) -> str:

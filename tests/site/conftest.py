@@ -1,20 +1,16 @@
-"""Builds the site once and opens it in a real Chromium; see `site_harness` for the parts."""
+"""Opens the built site in a real Chromium, or says that there is none."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not
-sys.path.insert(0, str(Path(__file__).parents[2] / "overrides" / "hooks"))
-
 import machine
-from site_harness import WIDTHS, Site, Tab, new_context
+from tests.site.browser import WIDTHS, Tab, new_context
+from tests.support.site import Site
 
 NOT_RUN = pytest.StashKey[int]()
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from markdown import Markdown
 from mkdocs.exceptions import PluginError
-from site_harness import ROOT, load_hook
 
-glossary, citations, figures, places = map(
-    load_hook, ("glossary", "citations", "figures", "places")
-)
+import citations
+import figures
+import glossary
+import places
+from tests.support.site import ROOT
 
 
 def term(id: str, en: str, zh: str, **more: Any) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from site_harness import HTML_LANG, LANGUAGES, SCHEMES, WIDTHS, Site, Tab, page_paths
+
+from tests.site.browser import SCHEMES, WIDTHS, Tab
+from tests.support.site import LANGUAGES, Site, page_paths
 
 # Formulas: each must have been drawn by KaTeX into a box that is not empty.
 FORMULAS = r"""() => {
@@ -147,7 +149,7 @@ def test_page(site: Site, tabs: dict[str, Tab], language: str, path: str) -> Non
     # Opened once, in the width of the page before, then turned to the other: each page is loaded in
     # one width and drawn in both.
     for width in sorted(WIDTHS, key=lambda width: WIDTHS[width] != tab.page.viewport_size):
-        tab.page.set_viewport_size(WIDTHS[width])  # type: ignore[arg-type]
+        tab.page.set_viewport_size(WIDTHS[width])
         for name, scheme in SCHEMES.items():
             tab.set_scheme(scheme)
             checks = (FORMULAS, DRAWINGS, OVERFLOW) if name == "light" else (DRAWINGS,)
@@ -155,7 +157,7 @@ def test_page(site: Site, tabs: dict[str, Tab], language: str, path: str) -> Non
                 faults += [f"{width}, {name}: {fault}" for fault in tab.page.evaluate(check)]
 
     head = tab.page.evaluate(LINKS)
-    if not re.fullmatch(HTML_LANG[language], head["lang"]):
+    if not re.fullmatch(rf"{language}(-.+)?", head["lang"]):
         faults.append(f"<html lang={head['lang']!r}> on a page in {language}")
     alternates = {code.split("-")[0]: url for code, url in head["alternates"].items()}
     for other in LANGUAGES:

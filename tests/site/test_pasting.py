@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from bs4 import BeautifulSoup
-from site_harness import LANGUAGES, Site, Tab, page_paths
 
 from tests.docs.prompt import fault
+from tests.site.browser import Tab
+from tests.support.site import LANGUAGES, Site, page_paths
 
 # By the button and by hand, with what is on the clipboard or selected then.
 WAYS = {
