@@ -10,7 +10,7 @@ from pytest_markdown_docs.plugin import MarkdownInlinePythonItem
 
 # The tests are small: more threads gain them nothing, and on a busy machine cost them minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-pytest_plugins = ["tests.docs.plugin", "tests.support.site"]
+pytest_plugins = ["tests.docs.plugin", "tests.support.website"]
 # The first example pays for what torch sets up, and a busy machine is slow: neither is a fault.
 settings.register_profile("book", deadline=None)
 settings.load_profile("book")

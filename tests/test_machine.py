@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.site import Site
+from tests.support.website import Site
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -130,7 +130,7 @@ def test_a_chromium_is_found_or_one_line_says_what_to_do(
 ) -> None:
     environment = bare_machine(tmp_path, commands) | ({"CHROMIUM": chosen} if chosen else {})
     done = subprocess.run(
-        [sys.executable, str(ROOT / "overrides/hooks/machine.py"), "browser"],
+        [sys.executable, str(ROOT / "tests/support/machine.py"), "browser"],
         env=environment,
         capture_output=True,
         text=True,
@@ -146,7 +146,7 @@ def test_a_chromium_is_found_or_one_line_says_what_to_do(
 
 def test_without_venv_one_line_says_what_to_do(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "overrides/hooks/machine.py"), "venv"],
+        [sys.executable, str(ROOT / "tests/support/machine.py"), "venv"],
         env=bare_machine(tmp_path, {}),
         capture_output=True,
         text=True,
@@ -159,13 +159,13 @@ def test_without_venv_one_line_says_what_to_do(tmp_path: Path) -> None:
 def test_without_a_browser_the_rest_runs_and_the_whole_fails() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--co"]
     done = subprocess.run(
-        [*command, "tests/site/test_reading.py", "tests/site/test_content_hooks.py"],
+        [*command, "tests/site/test_reading.py", "tests/site/test_extensions.py"],
         cwd=ROOT,
         env=os.environ | {"CHROMIUM": "no-such-browser"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    for line in ("test_content_hooks.py::", "test_sitemaps_are_xml", "deselected"):
+    for line in ("test_extensions.py::", "test_sitemaps_are_xml", "deselected"):
         assert line in done.stdout
     assert done.stdout.splitlines()[-1].startswith("NOT RUN: ")

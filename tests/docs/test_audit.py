@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup, Tag
 
 from tests.docs.blocks import LANGUAGES, fences
 from tests.docs.plugin import AUDIT, RAN
-from tests.support.site import Site
+from tests.support.website import Site
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from extensions.glossary import parse
 from tests.docs import form, glossary, parity, svg
 from tests.docs.blocks import fences
 from tests.docs.form import faults as form_faults
@@ -286,15 +287,14 @@ def test_a_difference_between_the_languages_is_found(
     assert expected in found if expected else not found
 
 
-TERMS = [
-    {
-        "id": "attention-mask",
-        "en": "attention mask",
-        "zh": "注意力掩码",
-        "avoid": {"zh": ["注意力遮罩"], "en": []},
-        "definition": {"en": "A mask.", "zh": "掩码。"},
-    }
-]
+MASK = {
+    "id": "attention-mask",
+    "en": "attention mask",
+    "zh": "注意力掩码",
+    "avoid": {"zh": ["注意力遮罩"], "en": []},
+    "definition": {"en": "A mask.", "zh": "掩码。"},
+}
+TERMS = parse([MASK])
 
 
 def test_a_term_translated_two_ways_is_found() -> None:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from prompt import pad
+from extensions.prompt import pad
 from tests.docs.blocks import Fence, docstrings, fences, pages
 from tests.docs.prompt import CLASSIC, IPYTHON, fault, session
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import installed
-from tests.support.site import LANGUAGES, Site
+from tests.support.website import LANGUAGES, Site
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 
 from tests.docs.prompt import fault
 from tests.site.browser import Tab
-from tests.support.site import LANGUAGES, Site, page_paths
+from tests.support.website import LANGUAGES, Site, page_paths
 
 # By the button and by hand, with what is on the clipboard or selected then.
 WAYS = {

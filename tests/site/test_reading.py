@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator
 
 from tests.site.browser import Tab
-from tests.support.site import LANGUAGES, Site
+from tests.support.website import LANGUAGES, Site
 
 SECTION_PAGES = ("attention/positions/", "attention/self-attention/", "start/notation/")
 

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.site import ROOT
+from tests.support.website import ROOT
 
 PAGE, PATH = "docs/en/attention/positions.md", "en/attention/positions/"
 
