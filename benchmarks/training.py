@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
 import torch
 import transformers
@@ -86,12 +87,14 @@ class PlainGPT(nn.Module):
 def plain_copy(model: GPT) -> PlainGPT:
     """Our weights in the plain model."""
     plain = PlainGPT(model.config)
-    pairs: list[tuple[nn.Module, list[nn.Module]]] = [
+    # Any: torch calls what a module holds a tensor or a module, whatever its class says.
+    pairs: list[tuple[Any, list[Any]]] = [
         (plain.tokens, [model.token_embedding]),
         (plain.positions, [model.position_embedding]),
         (plain.norm, [model.final_norm]),
     ]
-    for theirs, ours in zip(plain.blocks, model.blocks, strict=True):
+    blocks: Any = zip(plain.blocks, model.blocks, strict=True)
+    for theirs, ours in blocks:
         a = ours.attention
         pairs += [
             (theirs.norm_1, [ours.attention_norm]),
@@ -102,9 +105,9 @@ def plain_copy(model: GPT) -> PlainGPT:
             (theirs.down, [ours.feed_forward.down_proj]),
         ]
     with torch.no_grad():
-        for theirs, ours in pairs:
+        for theirs, parts in pairs:
             for name, parameter in theirs.named_parameters():
-                parameter.copy_(torch.cat([getattr(part, name) for part in ours]))
+                parameter.copy_(torch.cat([getattr(part, name) for part in parts]))
     return plain
 
 
@@ -117,9 +120,14 @@ def transformers_copy(model: GPT) -> transformers.GPT2LMHeadModel:
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     theirs = transformers.GPT2LMHeadModel(config)
-    inner = theirs.transformer
-    pairs = [(inner.wte, plain.tokens), (inner.wpe, plain.positions), (inner.ln_f, plain.norm)]
-    for block, ours in zip(inner.h, plain.blocks, strict=True):
+    inner: Any = theirs.transformer
+    pairs: list[tuple[Any, Any]] = [
+        (inner.wte, plain.tokens),
+        (inner.wpe, plain.positions),
+        (inner.ln_f, plain.norm),
+    ]
+    blocks: Any = zip(inner.h, plain.blocks, strict=True)
+    for block, ours in blocks:
         pairs += [
             (block.ln_1, ours.norm_1),
             (block.attn.c_attn, ours.qkv),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from site_harness import INSTALLED, PROJECT, readers_python
+
+from tests.support.website import INSTALLED, PROJECT, readers_python
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ["3.11.0", "3.11.2", "3.11.4", "3.11.5", "3.11.14", "3.12.0", "3.12.12", "3.13.0"]
@@ -42,7 +43,8 @@ def test_every_pin_can_be_installed(python: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "code"), [("mkdocs, mkdocstrings_handlers.python, ruff", 0), ("torch", 1), ("bs4", 1)]
+    ("names", "code"),
+    [("mkdocs, mkdocstrings_handlers.python, ruff", 0), ("torch", 1), ("pytest", 1)],
 )
 def test_the_site_that_is_tested_is_built_with_what_readers_install(
     tmp_path: Path, names: str, code: int
@@ -82,7 +84,7 @@ def test_a_chromium_is_found_or_one_line_says_what_to_do(
 ) -> None:
     environment = bare_machine(tmp_path, commands) | ({"CHROMIUM": chosen} if chosen else {})
     done = subprocess.run(
-        [sys.executable, str(ROOT / "overrides/hooks/machine.py"), "browser"],
+        [sys.executable, str(ROOT / "tests/support/machine.py"), "browser"],
         env=environment,
         capture_output=True,
         text=True,
@@ -98,7 +100,7 @@ def test_a_chromium_is_found_or_one_line_says_what_to_do(
 
 def test_without_venv_one_line_says_what_to_do(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "overrides/hooks/machine.py"), "venv"],
+        [sys.executable, str(ROOT / "tests/support/machine.py"), "venv"],
         env=bare_machine(tmp_path, {}),
         capture_output=True,
         text=True,
@@ -111,13 +113,13 @@ def test_without_venv_one_line_says_what_to_do(tmp_path: Path) -> None:
 def test_without_a_browser_the_rest_runs_and_the_whole_fails() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--co"]
     done = subprocess.run(
-        [*command, "tests/site/test_reading.py", "tests/site/test_content_hooks.py"],
+        [*command, "tests/site/test_reading.py", "tests/site/test_extensions.py"],
         cwd=ROOT,
         env=os.environ | {"CHROMIUM": "no-such-browser"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    for line in ("test_content_hooks.py::", "test_sitemaps_are_xml", "deselected"):
+    for line in ("test_extensions.py::", "test_sitemaps_are_xml", "deselected"):
         assert line in done.stdout
     assert done.stdout.splitlines()[-1].startswith("NOT RUN: ")

@@ -10,21 +10,30 @@ tells what happens to those while the site is served.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import serving
-import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import Abort, PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
+import serving
+from extensions import glossary
+
 # `make serve ONLY=zh` serves one language alone.
 LANGUAGES = tuple(name for name in ("zh", "en") if os.environ.get("ONLY", "") in ("", name))
 ROOT_PAGES = Path(__file__).parents[1] / "root"
-_serving = False
-_served: dict[str, serving.Language] = {}
+
+
+@dataclass
+class _State:
+    serves: bool = False
+    languages: dict[str, serving.Language] = field(default_factory=dict)  # as they are served
+
+
+_state = _State()
 
 
 def is_root(config: MkDocsConfig) -> bool:
@@ -59,13 +68,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_startup(*, command: str, dirty: bool) -> None:
     """Remember whether the site is to be served."""
-    global _serving
-    _serving = command == "serve"
+    _state.serves = command == "serve"
 
 
 def on_pre_build(*, config: MkDocsConfig) -> None:
     """Before anything is built, see whether it can be served."""
-    if _serving and is_root(config) and not _served:
+    if _state.serves and is_root(config) and not _state.languages:
         host, port = config.dev_addr
         if complaint := serving.complain_if_in_use(host, port):
             raise Abort(complaint)
@@ -76,12 +84,12 @@ def on_post_build(*, config: MkDocsConfig) -> None:
     if not is_root(config):
         return
     site, url = Path(config.site_dir), config.site_url or ""
-    if _serving:
+    if _state.serves:
         for language in LANGUAGES:
-            _served.setdefault(language, serving.Language(language, url, site))
-        for thread in [language.renew() for language in _served.values()]:
+            _state.languages.setdefault(language, serving.Language(language, url, site))
+        for thread in [language.renew() for language in _state.languages.values()]:
             thread.join()
-        failed = [name for name, language in _served.items() if language.successor]
+        failed = [name for name, language in _state.languages.items() if language.successor]
     else:
         writers = {
             language: serving.Writer(language, url, site / language, strict=config.strict)
@@ -107,12 +115,12 @@ def on_post_build(*, config: MkDocsConfig) -> None:
 
 def on_serve(server: Any, *, config: MkDocsConfig, builder: Any) -> None:
     """Build a page that is saved alone, at once."""
-    server.builder = serving.Rebuilder(_served, builder)
+    server.builder = serving.Rebuilder(_state.languages, builder)
 
 
 def on_shutdown() -> None:
     """End the processes that keep the languages."""
-    for language in _served.values():
+    for language in _state.languages.values():
         language.end()
 
 
@@ -125,9 +133,8 @@ def on_page_context(context: dict[str, Any], *, page: Any, config: MkDocsConfig,
 
 def _write_jieba_terms(root: Path) -> None:
     # Rewritten only when it changed: `serve` must not take its own writing for a change.
-    terms = yaml.safe_load((root / "docs/glossary.yml").read_text(encoding="utf-8"))
-    words = [form for term in terms for form in (term["zh"], *term.get("forms", {}).get("zh", ()))]
-    text = "".join(f"{word} 1000\n" for word in sorted(set(words)) if " " not in word)
+    words = {name for term in glossary.load() for name in term.names("zh")}
+    text = "".join(f"{word} 1000\n" for word in sorted(words) if " " not in word)
     path = root / ".cache" / "jieba-terms.txt"
     path.parent.mkdir(exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def times() -> dict[Path, int]:
 class Rebuilder:
     """What the server calls after a change."""
 
-    def __init__(self, languages: dict[str, Language], build_all: Any) -> None:
+    def __init__(self, languages: dict[str, Language], build_all: Callable[[], Any]) -> None:
         self.languages, self.build_all = languages, build_all
         self.seen = times()
 
@@ -163,7 +164,8 @@ class Rebuilder:
             )
             known = path in before and path in self.seen
             if not (known and path.suffix == ".md" and path.is_relative_to(ROOT / "docs")):
-                return self.build_all()
+                self.build_all()
+                return
             pages.add((language, uri))
         for language, uri in sorted(pages):
             if language in self.languages:  # or it is not served now

@@ -25,7 +25,7 @@ from mkdocs.plugins import BasePlugin, event_priority
 from mkdocs.structure.files import Files
 
 
-class Kept(BasePlugin):
+class Kept(BasePlugin):  # type: ignore[type-arg,no-untyped-call]
     """What a full build finds out and the build of a page has use for."""
 
     def __init__(self) -> None:

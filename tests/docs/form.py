@@ -14,7 +14,8 @@ from tests.docs.blocks import LANGUAGES, Fence, fences
 SHOWN = re.compile(r"assets/figures/([\w.-]+\.svg)\)")
 LIST_FENCE = re.compile(r"^[ >]*(?:[-*+]|\d+\.)[ ]+(?:`{3,}|~{3,})")
 # Half-width brackets stand around shapes and English terms, without blanks: our style.
-autocorrect_py.load_config(json.dumps({"rules": {"space-bracket": 0}}))
+CONFIG = json.dumps({"rules": {"space-bracket": 0}})
+autocorrect_py.load_config(CONFIG)  # type: ignore[attr-defined]  # its stub lacks it
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff)][,;:?!][ ]?(?=[\u4e00-\u9fff])")
 
 

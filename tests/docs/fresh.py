@@ -15,6 +15,7 @@ import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,14 +46,14 @@ class Result:
     left: list[str] = field(default_factory=list)  # what else it left in its folder
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context() -> ForkServerContext | SpawnContext:
     # The blocks are small: they gain nothing from more threads, and on a busy machine threads that
     # wait for each other cost them minutes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(LIGHT if preloaded is None else preloaded)
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LIGHT if preloaded is None else preloaded)
     return context
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
+from extensions.glossary import Term
 from tests.docs.parity import sections, without_code
 
 FIRST_USE = re.compile(r"\*([^*\n]*[\u4e00-\u9fff][^*\n]*)\*\(([A-Za-z][\w .-]*)\)")
-Term = dict[str, Any]
 
 
 def faults(terms: list[Term], zh: str, en: str) -> list[str]:
@@ -18,10 +17,12 @@ def faults(terms: list[Term], zh: str, en: str) -> list[str]:
     for anchor in [key for key in ours if key in theirs]:
         chinese, english = _plain(ours[anchor]), _plain(theirs[anchor])
         for term in terms:
-            if term.get("lint") is False:
+            if not term.lint:
                 continue
             if _occurs(terms, term, "en", english) and not _rendered(term, "zh", chinese):
-                found.append(f"#{anchor}: {term['en']!r} in English, no {term['zh']!r} in Chinese")
+                found.append(
+                    f"#{anchor}: {term.name['en']!r} in English, no {term.name['zh']!r} in Chinese"
+                )
     # The other way round by page, and content with the noun: English says "it", or "the weights"
     # of an attention weight, or "scaled" of scaling, where Chinese repeats the term.
     chinese, english = (_plain(" ".join(part.values())) for part in (ours, theirs))
@@ -29,21 +30,23 @@ def faults(terms: list[Term], zh: str, en: str) -> list[str]:
         nouns = [form.split()[-1] for form in _forms(term, "en")]
         stems = [noun[: max(4, len(noun) - 3)].lower() for noun in nouns]
         if (
-            term.get("lint") is not False
+            term.lint
             and _occurs(terms, term, "zh", chinese)
             and not any(stem in english.lower() for stem in stems)
             and not _rendered(term, "zh", english)  # a Chinese name quoted as it is
         ):
-            found.append(f"{term['zh']!r} in Chinese, no {term['en']!r} on the page in English")
+            found.append(
+                f"{term.name['zh']!r} in Chinese, no {term.name['en']!r} on the page in English"
+            )
     return found
 
 
 def _avoided(terms: list[Term], text: str, language: str) -> list[str]:
     prose = "".join(sections(text).values())
     return [
-        f"{language}: {wrong!r} stands for {term[language]!r}"
+        f"{language}: {wrong!r} stands for {term.name[language]!r}"
         for term in terms
-        for wrong in (term.get("avoid") or {}).get(language) or ()
+        for wrong in term.avoid.get(language, ())
         if re.search(_pattern(wrong, language), prose, re.IGNORECASE)
     ]
 
@@ -51,7 +54,7 @@ def _avoided(terms: list[Term], text: str, language: str) -> list[str]:
 def _first_uses(terms: list[Term], zh: str) -> list[str]:
     names = {form.lower(): term for term in terms for form in _forms(term, "en")}
     return [
-        f"zh: {chinese!r}({english}) should be {names[english.lower()]['zh']!r}"
+        f"zh: {chinese!r}({english}) should be {names[english.lower()].name['zh']!r}"
         for chinese, english in FIRST_USE.findall(without_code(zh))
         if english.lower() in names and chinese not in _forms(names[english.lower()], "zh")
     ]
@@ -62,8 +65,7 @@ def _plain(text: str) -> str:
 
 
 def _forms(term: Term, language: str) -> list[str]:
-    forms = [term[language], *((term.get("forms") or {}).get(language) or ())]
-    return [*forms, term["abbr"]] if language == "en" and term.get("abbr") else forms
+    return term.surfaces("en") if language == "en" else term.names("zh")
 
 
 def _pattern(form: str, language: str) -> str:

@@ -125,11 +125,10 @@ def _differ(zh: Any, en: Any) -> str | None:
         if not _may_stand_for(words, others):
             return f"{words!r} in zh, {others!r} in en"
         return _differ(_values(zh), _values(en))
-    strings = (
-        isinstance(zh, ast.Constant) and isinstance(zh.value, str) and isinstance(en.value, str)
-    )
-    if strings and _may_stand_for(zh.value, en.value):
-        return None
+    if isinstance(zh, ast.Constant) and isinstance(en, ast.Constant):
+        both = isinstance(zh.value, str) and isinstance(en.value, str)
+        if both and _may_stand_for(str(zh.value), str(en.value)):
+            return None
     for name in zh._fields:
         message = _differ(getattr(zh, name, None), getattr(en, name, None))
         if message:
@@ -149,7 +148,7 @@ def _may_stand_for(zh: str, en: str) -> bool:
 
 
 def _literal(node: ast.JoinedStr) -> str:
-    return " ".join(v.value for v in node.values if isinstance(v, ast.Constant))
+    return " ".join(str(v.value) for v in node.values if isinstance(v, ast.Constant))
 
 
 def _values(node: ast.JoinedStr) -> list[ast.expr]:

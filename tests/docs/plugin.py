@@ -1,7 +1,24 @@
 """The promise as a pytest plugin: collect every block, run it alone, compare what it shows.
 
-Built on pytest-markdown-docs, through its own hooks; what that package does not do (indented
-fences, output, figures, a fresh process, docstrings at any depth) is done here.
+Built on pytest-markdown-docs, of which the collection of Markdown files and the test item are
+left; what that package does not do (indented fences, output, figures, a fresh process, docstrings
+at any depth) is done here. Five things that one would not guess:
+
+1. **The parser is ours.** That package asks a hook for its Markdown parser and of what it returns
+   uses only `.parse(text)`, a list of tokens. `blocks.Parser` has just that, and finds fences line
+   by line, as the site does.
+2. **A class of that package is replaced** by assignment, `MarkdownDocstringCodeModule` by
+   `Docstrings`: there is no hook for docstrings, and it looks the class up by that name.
+3. **`_runners` is private.** `Runner` is registered through it as the one that runs a block, so
+   pyproject.toml pins the package to the one version that this was written for.
+4. **Blocks run ahead.** All of them are started when the collection is finished, in as many
+   processes as there are cores, and beside the other tests; a block's own test then waits for its
+   result. So `-x` ends only after the blocks that have begun, and `--durations` tells how long a
+   test waited, not how long its block took.
+5. **Four names of this module are read from outside or between tests**: `RAN` and `FIGURES` count
+   what blocks did, `test_audit.py` compares `RAN` with the built site and leaves its sentences in
+   `AUDIT`, and `_results` holds what was started. A process of pytest has them once; running the
+   tests in several (pytest-xdist) would break the audit.
 """
 
 from __future__ import annotations
@@ -223,7 +240,7 @@ class Docstrings(pytest.File):
 
 # The package's own reader of docstrings skips indented examples and properties, and imports
 # whatever it reads; it looks its class up by this name.
-markdown_docs.MarkdownDocstringCodeModule = Docstrings
+markdown_docs.MarkdownDocstringCodeModule = Docstrings  # type: ignore[misc,assignment]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

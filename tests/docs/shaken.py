@@ -37,11 +37,11 @@ _SIZES = {torch.float64: (torch.int64, 29, 2.0e-16), torch.float32: (torch.int32
 _ODD = 0x9E3779B1  # golden ratio, as Knuth multiplies
 
 
-class Shaken(TorchDispatchMode):
+class Shaken(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is active, results are moved as its seed has it."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seed = seed
 
     def __torch_dispatch__(

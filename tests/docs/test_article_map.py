@@ -101,13 +101,13 @@ def errata_faults(errata: str, map_text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_everything_in_the_article_has_its_place(language):
+def test_everything_in_the_article_has_its_place(language: str) -> None:
     faults = map_faults(language, page(language, "article-map"))
     assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_erratum_is_counted_and_on_the_map(language):
+def test_every_erratum_is_counted_and_on_the_map(language: str) -> None:
     faults = errata_faults(page(language, "errata"), page(language, "article-map"))
     assert not faults, "\n".join(faults)
 
@@ -143,14 +143,14 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
         (lambda text: re.sub(r"(\| 4\.2 .*\n)((?:.*\n)?)", r"\2\1", text), "not in the order"),
     ],
 )
-def test_a_damaged_map_is_noticed(damage, complaint):
+def test_a_damaged_map_is_noticed(damage: Callable[[str], str], complaint: str) -> None:
     text = page("en", "article-map")
     damaged = damage(text)
     assert damaged != text
     assert complaint in "\n".join(map_faults("en", damaged))
 
 
-def test_damaged_errata_are_noticed():
+def test_damaged_errata_are_noticed() -> None:
     errata, map_text = page("en", "errata"), page("en", "article-map")
     more = errata.replace("### ", "### One more { #erratum-new }\n\n### ", 1)
     assert len(errata_faults(more, map_text)) == 2  # neither counted nor linked

@@ -13,6 +13,7 @@ import pytest
 from tests.docs.blocks import LANGUAGES, fences
 from tests.docs.built import blocks
 from tests.docs.plugin import AUDIT, RAN
+from tests.support.website import Site
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +39,7 @@ def sources(page: Path) -> list[Path]:
 
 @pytest.mark.last
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_blocks_built_are_blocks_run(site, language):
+def test_blocks_built_are_blocks_run(site: Site, language: str) -> None:
     built_in_all = ran_in_all = 0
     faults = []
     folder = ROOT / "docs" / language

@@ -41,18 +41,20 @@ from tests.docs.shaken import Shaken
         ("took ... s", "took 3 s", "2%", False),
     ],
 )
-def test_the_tolerance_of_an_output(page, printed, tolerance, same):
+def test_the_tolerance_of_an_output(
+    page: str, printed: str, tolerance: str | None, same: bool
+) -> None:
     assert agree(page, printed, tolerance) is same
     assert agree(page, page, tolerance)
 
 
 @pytest.mark.parametrize("tolerance", ["", "two", "-2%", "0%", "2 %", "2%%"])
-def test_a_tolerance_that_is_none_is_refused(tolerance):
+def test_a_tolerance_that_is_none_is_refused(tolerance: str) -> None:
     with pytest.raises(ValueError, match="data-tol must be"):
         agree("1", "1", tolerance)
 
 
-def test_the_tolerance_is_read_from_the_fence():
+def test_the_tolerance_is_read_from_the_fence() -> None:
     block, output = fences('```python\n1\n```\n\n``` {.text .output data-tol="2%"}\n1\n```\n')
     assert block.output is output and output.tolerance == "2%"
     assert fences("``` {.text .output}\n1\n```\n")[0].tolerance is None
@@ -68,7 +70,7 @@ def product(seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_shaken_machine_rounds_otherwise(dtype):
+def test_the_shaken_machine_rounds_otherwise(dtype: torch.dtype) -> None:
     plain, shaken = product(0, dtype), product(1, dtype)
     moved = ((shaken - plain) / plain).abs()
     assert 0 < moved.max() <= 2 * torch.finfo(dtype).eps
@@ -77,7 +79,7 @@ def test_the_shaken_machine_rounds_otherwise(dtype):
     assert not torch.equal(shaken, product(2, dtype)), "another seed is another machine"
 
 
-def test_the_shaken_machine_leaves_exact_sums_and_what_is_not_finite():
+def test_the_shaken_machine_leaves_exact_sums_and_what_is_not_finite() -> None:
     largest = torch.finfo(torch.float32).max
     with Shaken(1):
         assert torch.ones(1000).sum() == 1000
@@ -88,7 +90,7 @@ def test_the_shaken_machine_leaves_exact_sums_and_what_is_not_finite():
         assert torch.tensor([largest, 0]).sum().isfinite()
 
 
-def test_the_shaken_machine_reaches_gradients():
+def test_the_shaken_machine_reaches_gradients() -> None:
     def gradient() -> torch.Tensor:
         torch.manual_seed(0)
         layer = torch.nn.Linear(8, 8)

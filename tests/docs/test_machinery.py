@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from extensions.glossary import parse
 from tests.docs import form, glossary, parity, svg
 from tests.docs.blocks import fences
 from tests.docs.form import faults as form_faults
@@ -178,7 +179,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_runner(name, failures):
+def test_the_runner(name: str, failures: dict[str, str]) -> None:
     expected = PAGES[name][1]
     if expected is None:
         assert not failures[name]
@@ -187,7 +188,7 @@ def test_the_runner(name, failures):
         assert re.search(rf"docs/en/{name}\.md:\d+", failures[name]), "names page and line"
 
 
-def test_the_example_of_a_property_is_run(failures):
+def test_the_example_of_a_property_is_run(failures: dict[str, str]) -> None:
     assert "-2" in failures["module"] and "+1" in failures["module"]
 
 
@@ -248,7 +249,7 @@ print(f"{3:d} 个部分，头 0", 5)
 """
 
 
-def test_good_pages_agree():
+def test_good_pages_agree() -> None:
     assert parity.faults(ZH, EN) == []
 
 
@@ -278,24 +279,25 @@ def test_good_pages_agree():
         ("```python\nfrom llmbook import plots\n", "```bash\n", "fences"),
     ],
 )
-def test_a_difference_between_the_languages_is_found(old, new, expected):
+def test_a_difference_between_the_languages_is_found(
+    old: str, new: str, expected: str | None
+) -> None:
     assert ZH.count(old) >= 1
     found = "\n".join(parity.faults(ZH.replace(old, new), EN))
     assert expected in found if expected else not found
 
 
-TERMS = [
-    {
-        "id": "attention-mask",
-        "en": "attention mask",
-        "zh": "注意力掩码",
-        "avoid": {"zh": ["注意力遮罩"], "en": []},
-        "definition": {"en": "A mask.", "zh": "掩码。"},
-    }
-]
+MASK = {
+    "id": "attention-mask",
+    "en": "attention mask",
+    "zh": "注意力掩码",
+    "avoid": {"zh": ["注意力遮罩"], "en": []},
+    "definition": {"en": "A mask.", "zh": "掩码。"},
+}
+TERMS = parse([MASK])
 
 
-def test_a_term_translated_two_ways_is_found():
+def test_a_term_translated_two_ways_is_found() -> None:
     assert glossary.faults(TERMS, ZH, EN) == []
     assert glossary.faults(TERMS, ZH.replace("注意力掩码", "注意力遮罩"), EN)
     assert glossary.faults(TERMS, ZH.replace("注意力掩码", "别的说法"), EN)
@@ -328,25 +330,25 @@ def test_a_term_translated_two_ways_is_found():
         ("# T { #t }\n\n``` {.text .output}\n6\n```\n", "not directly under"),
     ],
 )
-def test_a_page_of_bad_form_is_found(text, expected):
+def test_a_page_of_bad_form_is_found(text: str, expected: str) -> None:
     assert expected in "\n".join(form_faults(text))
 
 
 @pytest.mark.parametrize(
     "text", ["你好,世界", "共3个", "用GPU算", "注意力(attention),你好", "结束了."]
 )
-def test_bad_typography_is_found(text):
+def test_bad_typography_is_found(text: str) -> None:
     assert form.typography_faults(text)
 
 
 @pytest.mark.parametrize(
     "text", ["形状 (B, T)，占 73% 的*自注意力*(self-attention)。", "```python\nx=1 #注释,a\n```"]
 )
-def test_good_typography_is_left_alone(text):
+def test_good_typography_is_left_alone(text: str) -> None:
     assert form.typography_faults(text) == []
 
 
-def test_a_fence_inside_a_longer_fence_is_text():
+def test_a_fence_inside_a_longer_fence_is_text() -> None:
     (outer,) = fences("````markdown\n```python\nimport llmbook\n```\n````\n")
     assert outer.language == "markdown"
 
@@ -362,7 +364,7 @@ def test_a_fence_inside_a_longer_fence_is_text():
         ("<pre><code>x</code></pre>", (0, 1)),
     ],
 )
-def test_the_audit_sees_what_a_page_shows(html, expected):
+def test_the_audit_sees_what_a_page_shows(html: str, expected: tuple[int, int]) -> None:
     count, strange = shown(f"<article>{html}</article>")
     assert (count, len(strange)) == expected
 
@@ -377,7 +379,7 @@ def test_the_audit_sees_what_a_page_shows(html, expected):
         ("fill-opacity: 0.50", "fill-opacity: 0.55"),
     ],
 )
-def test_a_changed_figure_is_found(old, new):
+def test_a_changed_figure_is_found(old: str, new: str) -> None:
     figure = (
         '<svg xmlns="http://www.w3.org/2000/svg"><path d="M 0 0 L 10 10" '
         'style="fill: #3b6fd4; fill-opacity: 0.50"/><text x="3">label</text></svg>'

@@ -31,7 +31,8 @@ def fixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_outputs_are_written_where_they_belong(fixed):
+@pytest.mark.slow
+def test_outputs_are_written_where_they_belong(fixed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.docs.plugin", "-p"]
     command += ["no:cacheprovider", "--rootdir", str(fixed), "-c", str(fixed / "pytest.ini")]
     command += [str(fixed / "docs"), str(fixed / "llmbook")]
@@ -55,11 +56,12 @@ def test_outputs_are_written_where_they_belong(fixed):
     assert run() == 0, "what was written is what is wanted"
 
 
-def test_a_block_that_hangs_is_ended():
+@pytest.mark.slow
+def test_a_block_that_hangs_is_ended() -> None:
     assert "still running" in fresh.run("import time; time.sleep(60)", "page.md", 2).error
     thread = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
     assert "still running" in fresh.run(thread, "page.md", 2).error
 
 
-def test_a_warning_is_seen():
+def test_a_warning_is_seen() -> None:
     assert "look out" in fresh.run("import warnings; warnings.warn('look out')", "page.md").stderr

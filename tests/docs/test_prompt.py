@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from site_harness import load_hook
 
+from extensions.prompt import pad
 from tests.docs.blocks import Fence, docstrings, fences, pages
 from tests.docs.prompt import CLASSIC, IPYTHON, fault, session
 
 ROOT = Path(__file__).parents[2]
-pad = load_hook("prompt").pad
 
 
 def blocks(path: Path) -> list[Fence]:
@@ -32,7 +32,7 @@ SHOWN = [path for path in SOURCES if blocks(path)]
 
 
 @pytest.mark.parametrize("path", SHOWN, ids=name)
-def test_every_block_can_be_pasted_at_the_classic_prompt(path):
+def test_every_block_can_be_pasted_at_the_classic_prompt(path: Path) -> None:
     """The site fills the empty lines within a body; a README is shown as it is."""
     as_shown = str if path.parent == ROOT else pad
     found = {fence.start + 1: fault(as_shown(fence.content)) for fence in blocks(path)}
@@ -74,7 +74,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_the_classic_prompt_takes(case, tmp_path):
+def test_what_the_classic_prompt_takes(case: str, tmp_path: Path) -> None:
     """Foretold, and pasted into the prompt of this Python."""
     source, plain, shown = CASES[case]
     assert ((fault(source) is None), (fault(pad(source)) is None)) == (plain, shown)
@@ -83,7 +83,7 @@ def test_what_the_classic_prompt_takes(case, tmp_path):
         assert ("Error" not in transcript) == (fault(text) is None), transcript
 
 
-def test_padding_changes_no_meaning():
+def test_padding_changes_no_meaning() -> None:
     source = CASES["a docstring"][0]
     assert pad(source) == source
     assert pad("def f(self) -> ") == "def f(self) -> "  # no Python
@@ -105,9 +105,12 @@ def follow(fence: Fence, text: str) -> bool:
     return all(line.rstrip() in lines for line in fence.output.content.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", [CLASSIC, IPYTHON], ids=["classic", "ipython"])
 @pytest.mark.parametrize("page", PAGES)
-def test_a_block_pasted_at_a_prompt_prints_what_the_page_says(page, prompt, tmp_path, monkeypatch):
+def test_a_block_pasted_at_a_prompt_prints_what_the_page_says(
+    page: str, prompt: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     fence = longest(page)
     source = fence.content if page == "README.md" else pad(fence.content)
@@ -115,7 +118,10 @@ def test_a_block_pasted_at_a_prompt_prints_what_the_page_says(page, prompt, tmp_
     assert "Error" not in transcript and follow(fence, transcript), transcript
 
 
-def test_blocks_in_a_notebook_print_what_the_page_says_and_show_their_figure(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_blocks_in_a_notebook_print_what_the_page_says_and_show_their_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     drawing = next(
         fence
@@ -123,8 +129,9 @@ def test_blocks_in_a_notebook_print_what_the_page_says_and_show_their_figure(tmp
         if fence.content.splitlines()[-1].startswith("plots.save(")
     )
     sample = [*map(longest, PAGES), drawing]
-    cells = [nbformat.v4.new_code_cell(fence.content) for fence in sample]
-    notebook = nbformat.v4.new_notebook(cells=cells)
+    new: Any = nbformat.v4
+    cells = [new.new_code_cell(fence.content) for fence in sample]
+    notebook = new.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
     for fence, cell in zip(sample, notebook.cells, strict=True):
         printed = [output.text for output in cell.outputs if output.output_type == "stream"]

@@ -53,6 +53,7 @@ def as_transformers(model: GPT) -> transformers.LlamaForCausalLM:
     return reference.eval()
 
 
+@pytest.mark.model
 def test_a_real_model_writes_what_transformers_lets_it_write():
     """Fifty beginnings of sentences, of unequal length, token for token."""
     loaded = from_pretrained("smollm2-135m")

@@ -1,20 +1,16 @@
-"""Builds the site once and opens it in a real Chromium; see `site_harness` for the parts."""
+"""Opens the built site in a real Chromium, or says that there is none."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not
-sys.path.insert(0, str(Path(__file__).parents[2] / "overrides" / "hooks"))
-
-import machine
-from site_harness import WIDTHS, Site, Tab, new_context
+from tests.site.browser import WIDTHS, Tab, new_context
+from tests.support import machine
+from tests.support.chromium import chromium
+from tests.support.website import Site
 
 NOT_RUN = pytest.StashKey[int]()
 
@@ -42,21 +38,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    arguments = [
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-default-apps",
-        "--disable-sync",
-        "--no-first-run",
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--no-sandbox")
-    path = machine.chromium()  # before playwright starts: it may have to ask it
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

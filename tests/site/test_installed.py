@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from site_harness import LANGUAGES, Site
 
 from tests.docs import installed
+from tests.support.website import LANGUAGES, Site
 
 
 @pytest.fixture(scope="module")

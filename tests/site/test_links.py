@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from site_harness import Site
+from tests.support.website import Site
 
 
 def lychee(folder: Path, url: str) -> list[str]:

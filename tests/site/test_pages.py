@@ -6,130 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
-from site_harness import HTML_LANG, LANGUAGES, SCHEMES, WIDTHS, Site, Tab, page_paths
 
-# Formulas: each must have been drawn by KaTeX into a box that is not empty.
-FORMULAS = r"""() => {
-  const faults = [];
-  const article = document.querySelector("article");
-  for (const e of article.querySelectorAll(".arithmatex"))
-    if (!e.querySelector(".katex"))
-      faults.push("formula left as TeX: " + e.textContent.slice(0, 80));
-  for (const e of article.querySelectorAll(".katex-error"))
-    faults.push("KaTeX error: " + (e.title || e.textContent));
-  for (const e of article.querySelectorAll(".katex")) {
-    // In a folded answer or a tab not chosen nothing has a box.
-    if (e.closest("details:not([open]), .tabbed-block") && !e.offsetParent) continue;
-    const drawn = e.querySelector(".katex-html") || e;
-    const box = drawn.getBoundingClientRect();
-    if (!(box.width > 0 && box.height > 0))
-      faults.push("formula without a box: " + e.textContent.slice(0, 80));
-  }
-  const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode;
-    if (/\\\(|\\\[|\$\$/.test(node.data) && !node.parentElement.closest(
-        "pre, code, script, style, .katex, annotation"))
-      faults.push("TeX in the text: " + node.data.trim().slice(0, 80));
-  }
-  return faults;
-}"""
+from tests.site.browser import SCHEMES, WIDTHS, Tab
+from tests.support.website import LANGUAGES, Site, page_paths
 
-# Drawings: each has a box, and each of its texts stands out from what is painted beneath it.
-DRAWINGS = r"""() => {
-  const faults = [];
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const context = canvas.getContext("2d", {willReadFrequently: true});
-  const rgba = colour => {
-    context.clearRect(0, 0, 1, 1);
-    context.fillStyle = "#000"; context.fillStyle = colour; context.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
-    return [r, g, b, a / 255];
-  };
-  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
-  const luminance = c => {
-    const [r, g, b] = c.map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * r + .7152 * g + .0722 * b;
-  };
-  const contrast = (a, b) => {
-    const [x, y] = [luminance(a), luminance(b)].sort((p, q) => q - p);
-    return (x + .05) / (y + .05);
-  };
-  const pageColour = element => {
-    for (let e = element.parentElement; e; e = e.parentElement) {
-      const c = rgba(getComputedStyle(e).backgroundColor);
-      if (c[3] > .99) return c.slice(0, 3);
-    }
-    return [255, 255, 255];
-  };
-  const opacity = (e, root) => {
-    let all = 1;
-    for (; e && e !== root.parentElement; e = e.parentElement)
-      all *= parseFloat(getComputedStyle(e).opacity);
-    return all;
-  };
-  const article = document.querySelector("article");
-  for (const img of article.querySelectorAll("img"))
-    if (!(img.complete && img.naturalWidth > 0)) faults.push("image not drawn: " + img.src);
-  for (const e of article.querySelectorAll("pre.mermaid, code.language-mermaid"))
-    faults.push("diagram left as source: " + e.textContent.trim().slice(0, 80));
-  for (const svg of article.querySelectorAll("svg")) {
-    if (svg.closest(".md-icon, .twemoji, .md-button, .headerlink, button, svg svg")) continue;
-    if (svg.closest("details:not([open]), .tabbed-block") && !svg.checkVisibility()) continue;
-    const name = svg.getAttribute("aria-label") || svg.id || svg.outerHTML.slice(0, 80);
-    const box = svg.getBoundingClientRect();
-    if (!(box.width > 0 && box.height > 0)) {
-      faults.push("drawing without a box: " + name); continue;
-    }
-    const ids = [...svg.querySelectorAll("[id]")].map(e => e.id);
-    for (const id of ids)
-      if (document.querySelectorAll("#" + CSS.escape(id)).length > 1) {
-        faults.push(`id ${id} twice: ${name}`); break;
-      }
-    const ground = pageColour(svg);
-    const shapes = [...svg.querySelectorAll("rect, path, polygon, circle, ellipse")]
-      .filter(e => !e.closest("defs, clipPath, marker, symbol"))
-      .map(e => ({e, box: e.getBoundingClientRect(), style: getComputedStyle(e)}))
-      .filter(s => s.style.fill !== "none" && s.style.visibility !== "hidden");
-    const texts = [...svg.querySelectorAll("text, foreignObject *")].filter(e =>
-      e.tagName === "text" ? e.textContent.trim()
-        : [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
-    for (const text of texts) {
-      if (text.closest(".katex")) continue;
-      const place = text.getBoundingClientRect();
-      const x = place.x + place.width / 2, y = place.y + place.height / 2;
-      const label = `${name}: text "${text.textContent.trim().slice(0, 40)}"`;
-      if (!(place.width > 0 && place.height > 0)) { faults.push(label + " has no box"); continue; }
-      let below = ground;
-      for (const {e, box, style} of shapes)
-        if (e.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING
-            && box.left <= x && x <= box.right && box.top <= y && y <= box.bottom) {
-          const c = rgba(style.fill);
-          c[3] *= parseFloat(style.fillOpacity) * opacity(e, svg);
-          below = over(c, below);
-        }
-      const style = getComputedStyle(text);
-      const colour = rgba(text.tagName === "text" ? style.fill : style.color);
-      colour[3] *= opacity(text, svg) * (text.tagName === "text" ? +style.fillOpacity : 1);
-      const ratio = contrast(over(colour, below), below);
-      if (ratio < 3) faults.push(`${label} hardly visible: contrast ${ratio.toFixed(2)}`);
-    }
-  }
-  return faults;
-}"""
-
-# The page itself must not scroll sideways; a wide table or formula may, inside its own box.
-OVERFLOW = r"""() => {
-  const root = document.documentElement;
-  if (root.scrollWidth <= root.clientWidth) return [];
-  const wide = [...document.querySelectorAll("article *")].filter(e => {
-    for (let p = e.parentElement; p && p.tagName !== "ARTICLE"; p = p.parentElement)
-      if (/auto|scroll|hidden|clip/.test(getComputedStyle(p).overflowX)) return false;
-    return e.getBoundingClientRect().right > root.clientWidth + 1;
-  }).slice(0, 3).map(e => e.outerHTML.slice(0, 90));
-  return [`scrolls sideways: ${root.scrollWidth} > ${root.clientWidth}: ${wide.join(" | ")}`];
-}"""
+# What a page shows is looked at by programs of its own, in the browser.
+FORMULAS, DRAWINGS, OVERFLOW = (
+    Path(__file__).with_name("checks").joinpath(f"{name}.js").read_text(encoding="utf-8")
+    for name in ("formulas", "drawings", "overflow")
+)
 
 LINKS = r"""() => ({
   lang: document.documentElement.lang,
@@ -147,7 +32,7 @@ def test_page(site: Site, tabs: dict[str, Tab], language: str, path: str) -> Non
     # Opened once, in the width of the page before, then turned to the other: each page is loaded in
     # one width and drawn in both.
     for width in sorted(WIDTHS, key=lambda width: WIDTHS[width] != tab.page.viewport_size):
-        tab.page.set_viewport_size(WIDTHS[width])  # type: ignore[arg-type]
+        tab.page.set_viewport_size(WIDTHS[width])
         for name, scheme in SCHEMES.items():
             tab.set_scheme(scheme)
             checks = (FORMULAS, DRAWINGS, OVERFLOW) if name == "light" else (DRAWINGS,)
@@ -155,7 +40,7 @@ def test_page(site: Site, tabs: dict[str, Tab], language: str, path: str) -> Non
                 faults += [f"{width}, {name}: {fault}" for fault in tab.page.evaluate(check)]
 
     head = tab.page.evaluate(LINKS)
-    if not re.fullmatch(HTML_LANG[language], head["lang"]):
+    if not re.fullmatch(rf"{language}(-.+)?", head["lang"]):
         faults.append(f"<html lang={head['lang']!r}> on a page in {language}")
     alternates = {code.split("-")[0]: url for code, url in head["alternates"].items()}
     for other in LANGUAGES:
@@ -246,6 +131,8 @@ def test_tooltips(site: Site) -> None:
                 assert '<abbr title="' not in inside, f"{language}: tooltip in <{tag}>: {inside}"
         index = (site.folder / language / "search" / "search_index.json").read_text("utf-8")
         assert "<abbr" not in index
+        for file in (site.folder / language).rglob("index.html"):
+            assert "data-term=" not in file.read_text("utf-8"), f"{file}: a mark is left"
 
 
 def test_sitemap_lists_every_page(site: Site) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from site_harness import LANGUAGES, Site, Tab, page_paths
 
 from tests.docs.built import blocks
 from tests.docs.prompt import fault
+from tests.site.browser import Tab
+from tests.support.website import LANGUAGES, Site, page_paths
 
 # By the button and by hand, with what is on the clipboard or selected then.
 WAYS = {

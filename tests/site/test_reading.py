@@ -7,7 +7,10 @@ import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 import pytest
-from site_harness import LANGUAGES, Site, Tab
+from playwright.sync_api import Locator
+
+from tests.site.browser import Tab
+from tests.support.website import LANGUAGES, Site
 
 SECTION_PAGES = ("attention/positions/", "attention/self-attention/", "start/notation/")
 
@@ -72,7 +75,7 @@ MIDDLE_SECTION = """() => {
 }"""
 
 
-def visible_switch(tab: Tab, language: str) -> object:
+def visible_switch(tab: Tab, language: str) -> Locator:
     """The visible link to `language` in the header."""
     link = tab.page.locator(f'.md-header a[hreflang^="{language}"]')
     link.wait_for(state="visible", timeout=3000)
@@ -92,7 +95,7 @@ def test_switcher_keeps_page_and_section(
         # As a reader would: scroll on a little inside the section, then switch.
         tab.page.mouse.wheel(0, 60)
         tab.page.wait_for_timeout(150)
-        visible_switch(tab, there).click()  # type: ignore[attr-defined]
+        visible_switch(tab, there).click()
         tab.page.wait_for_url(re.compile(rf"/{there}/"), timeout=8000)
         address = urlsplit(tab.page.url)
         assert (address.path, address.fragment) == (f"/{there}/{path}", section), (
@@ -115,7 +118,7 @@ def test_switcher_follows_scrolling(site: Site, fresh: Tab) -> None:
     for by in (0, 20):
         fresh.page.evaluate(script, [section, by])
         fresh.page.wait_for_timeout(300)
-    visible_switch(fresh, "zh").click()  # type: ignore[attr-defined]
+    visible_switch(fresh, "zh").click()
     fresh.page.wait_for_url(re.compile("/zh/"))
     assert urlsplit(fresh.page.url).fragment == section
 

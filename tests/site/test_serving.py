@@ -15,7 +15,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from site_harness import ROOT
+
+from tests.support.website import ROOT
 
 PAGE, PATH = "docs/en/attention/positions.md", "en/attention/positions/"
 

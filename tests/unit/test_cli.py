@@ -497,6 +497,7 @@ def test_info_counts_what_the_model_holds(trained):
     assert "operations for 16 tokens" in run("info", trained).stdout
 
 
+@pytest.mark.model
 def test_a_conversation_with_a_real_model():
     turns = "What is the capital of France?\n\nAnd of Italy?\n/reset\nAnd of Italy?\n/exit\nHi\n"
     done = run("chat", "smollm2-135m", "--temperature", 0, "--max-new-tokens", 12, given=turns)
@@ -637,6 +638,7 @@ def test_help_shows_each_example_on_a_line_of_its_own(command):
     assert "```" not in shown and "\b" not in shown
 
 
+@pytest.mark.model
 def test_what_is_here_is_not_fetched_again():
     done = run("download", "smollm2-135m")
     assert done.exit_code == 0 and done.stderr == ""

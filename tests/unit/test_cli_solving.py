@@ -39,6 +39,7 @@ def test_solve_can_be_brief_or_complete():
     assert trace.answer == "8" and trace.problem.context == STORY and trace.num_calls == 4
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("strategy", ["zero-shot", "few-shot", "chain-of-thought", "least-to-most"])
 def test_a_pretrained_model_is_asked_by_exemplars(strategy):
     done = run("solve", "walk twice", "--model", "smollm2-135m", "--task", "scan",
@@ -161,12 +162,14 @@ def test_whether_to_chat_is_for_the_model_to_say_unless_it_is_told(options, chat
     assert given == [("http://host/v1#m", chat)]
 
 
+@pytest.mark.model
 def test_a_verdict_is_given_on_commands_alone():
     done = run("solve", "walk", "--model", "smollm2-135m", "--task", "last-letters",
                "--strategy", "few-shot", "--max-new-tokens", 4)  # fmt: skip
     assert done.exit_code == 0 and "actions" not in done.stdout
 
 
+@pytest.mark.model
 def test_the_same_answer_is_graded_alike_by_both_commands():
     asked = solving.asking("smollm2-135m", "few-shot", "scan", chat=False, max_new_tokens=8)
     [problem] = solving.draw("scan", 1, None, 0)

@@ -29,12 +29,12 @@ from llmbook.decoding import greedy_decode
 from llmbook.training import (
     TokenBatches,
     TrainingConfig,
-    _moved,
     decay_groups,
     learning_rate_at,
     next_token_loss,
     train,
 )
+from llmbook.training.loop import _moved
 from llmbook.transformer import Transformer
 
 ROOT = Path(__file__).parents[2]

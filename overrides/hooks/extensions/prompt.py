@@ -14,6 +14,8 @@ import tokenize
 from html import unescape
 from typing import Any
 
+from extensions.base import BookExtension, Page
+
 BLOCK = re.compile(
     r'(?P<start><div class="language-python highlight"><pre>(?:<span></span>)?<code>)'
     r"(?P<code>.*?)(?=</code></pre>)",
@@ -47,14 +49,22 @@ def pad(source: str) -> str:
     return "\n".join(lines)
 
 
-def on_post_page(output: str, **_: Any) -> str:
-    """Fill the empty lines of the blocks of a page."""
+class Prompt(BookExtension):
+    """The extension."""
 
-    def fill(match: re.Match[str]) -> str:
-        shown = match["code"].split("\n")  # highlighting adds tags, but no lines
-        source = unescape(re.sub(r"<[^>]*>", "", match["code"]))
-        filled = zip(shown, pad(source).split("\n"), strict=True)
-        lines = (line + new if new and not new.strip() else line for line, new in filled)
-        return match["start"] + "\n".join(lines)
+    def finish(self, html: str, page: Page) -> str:
+        """Fill the empty lines of the blocks of a page."""
 
-    return BLOCK.sub(fill, output)
+        def fill(match: re.Match[str]) -> str:
+            shown = match["code"].split("\n")  # highlighting adds tags, but no lines
+            source = unescape(re.sub(r"<[^>]*>", "", match["code"]))
+            filled = zip(shown, pad(source).split("\n"), strict=True)
+            lines = (line + new if new and not new.strip() else line for line, new in filled)
+            return match["start"] + "\n".join(lines)
+
+        return BLOCK.sub(fill, html)
+
+
+def makeExtension(**options: Any) -> Prompt:  # noqa: N802
+    """What Markdown looks for in a module."""
+    return Prompt(**options)

@@ -1,4 +1,4 @@
-"""The hooks for glossary, citations and figures, one rule at a time and without a browser."""
+"""The extensions of Markdown, one rule at a time and without a browser."""
 
 from __future__ import annotations
 
@@ -9,12 +9,33 @@ from typing import Any
 
 import pytest
 from markdown import Markdown
-from mkdocs.exceptions import PluginError
-from site_harness import ROOT, load_hook
+from markdown.preprocessors import Preprocessor
 
-glossary, citations, figures, places = map(
-    load_hook, ("glossary", "citations", "figures", "places")
+from extensions import citations, figures, formulas, glossary
+from extensions.base import BookExtension, Page, PageError
+from tests.support.website import ROOT
+
+PAGE = Page(
+    ROOT / "docs/en/attention/positions.md", "attention/positions.md", "attention/positions/"
 )
+
+
+class Where(Preprocessor):
+    """Tells the page, as Zensical does."""
+
+    page = SimpleNamespace(path=PAGE.uri, url=PAGE.url)
+
+    def run(self, lines: list[str]) -> list[str]:
+        return lines
+
+
+def convert(text: str, *extensions: BookExtension) -> str:
+    arithmatex = {"pymdownx.arithmatex": {"generic": True}}
+    md = Markdown(
+        extensions=["fenced_code", "pymdownx.arithmatex", *extensions], extension_configs=arithmatex
+    )
+    md.preprocessors.register(Where(md), "where", 0)
+    return md.convert(text)
 
 
 def term(id: str, en: str, zh: str, **more: Any) -> dict[str, Any]:
@@ -29,33 +50,51 @@ TERMS = [
 ]
 
 
-def marked(html: str, language: str) -> list[str]:
-    matcher = glossary.Matcher(glossary.parse(TERMS), language)
-    result = glossary.add_tooltips(html, matcher, language)
-    assert re.sub(r"</?abbr[^>]*>", "", result) == html, "something but <abbr> was changed"
-    return re.findall(r"<abbr[^>]*>([^<]*)</abbr>", result)
+def glossary_of(language: str) -> glossary.Glossary:
+    extension = glossary.makeExtension(language=language)
+    extension.terms = glossary.parse(TERMS)
+    extension.matcher = glossary.Matcher(extension.terms, language)
+    return extension
 
 
 @pytest.mark.parametrize(
-    ("language", "html", "expected"),
+    ("language", "text", "expected"),
     [
-        ("en", "<p>attention, attention</p>", ["attention"]),
-        ("en", "<p>Self-attention is attention.</p>", ["Self-attention", "attention"]),
-        ("en", "<p>self-attention and self-attention</p>", ["self-attention"]),
-        ("en", "<p>cross-attention, attentions, unmask</p>", []),
-        ("en", "<p>two masks &amp; a mask</p>", ["masks"]),
-        ("en", "<p>rotary\nposition embedding, RoPE</p>", ["rotary\nposition embedding"]),
-        ("en", "<p>Read Attention Is All</p>", []),
-        ("zh", "<p>用RoPE做旋转位置编码</p>", ["RoPE"]),
-        ("zh", "<p>自注意力是注意力</p>", ["自注意力", "注意力"]),
-        ("en", "<h2>mask</h2><code>mask</code><a href='#'>mask</a><p>mask</p>", ["mask"]),
-        ("en", '<span class="arithmatex">\\(mask\\)</span>', []),
-        ("en", '<div class="highlight"><pre><span>mask</span></pre></div>', []),
-        ("en", '<p>a<br>b <img alt="mask"> <b>mask</b></p>', ["mask"]),
+        ("en", "attention, attention", ["attention"]),
+        ("en", "Self-attention is attention.", ["Self-attention", "attention"]),
+        ("en", "self-attention and self-attention", ["self-attention"]),
+        ("en", "cross-attention, attentions, unmask", []),
+        ("en", "two masks & a mask", ["masks"]),
+        ("en", "rotary\nposition embedding, RoPE", ["rotary\nposition embedding"]),
+        ("en", "Read Attention Is All", []),
+        ("en", "$x$ Attention begins a sentence, as far as one can see", ["Attention"]),
+        ("zh", "用RoPE做旋转位置编码", ["RoPE"]),
+        ("zh", "自注意力是注意力", ["自注意力", "注意力"]),
+        ("en", "## mask\n\n`mask` [mask](#) <b>mask</b>", ["mask"]),
+        ("en", "$mask$ and $$mask$$", []),
+        ("en", "```\nmask\n```\n\n    mask", []),
+        ("en", "a  \nb ![mask](mask.png) **mask**", ["mask"]),
+        ("en", "<!-- glossary -->\n\nmask", []),
     ],
 )
-def test_tooltip(language: str, html: str, expected: list[str]) -> None:
-    assert marked(html, language) == expected
+def test_tooltip(language: str, text: str, expected: list[str]) -> None:
+    html = convert(text, glossary_of(language))
+    assert re.findall(r'<abbr title="[^"]+">([^<]*)</abbr>', html) == expected
+    if glossary.MARKER not in text:
+        plain = convert(text)
+        assert re.sub(r"</?abbr[^>]*>", "", html) == plain, "something but <abbr> was changed"
+
+
+def test_the_first_mark_is_in_running_text() -> None:
+    html = convert("## mask\n\n`mask` [mask](#) *mask*", glossary_of("en"))
+    assert html.endswith('<em><abbr title="D mask">mask</abbr></em></p>')
+
+
+def test_the_list_of_the_glossary_stands_at_its_marker_alone() -> None:
+    html = convert("<!-- glossary -->\n\n    <!-- glossary -->\n", glossary_of("en"))
+    assert html.count('<dl class="glossary">') == 1
+    assert '<dt id="rope"><strong>rotary position embedding</strong>' in html
+    assert "&lt;!-- glossary --&gt;" in html
 
 
 @pytest.mark.parametrize(
@@ -70,10 +109,12 @@ def test_tooltip(language: str, html: str, expected: list[str]) -> None:
         ([term("a", "a", "甲"), term("b", "b", "乙", forms={"zh": ["甲"]})], "duplicate zh term"),
         ([term("a", "a", "甲", form={})], "unknown field: form"),
         ([term("a", "a", "甲", forms=["x"])], "forms must map"),
+        ([term("a", "a", "甲", avoid={"de": ["x"]})], "avoid must map"),
+        ([term("a", "a", "甲", lint="no")], "lint must be true or false"),
     ],
 )
 def test_malformed_glossary(entries: Any, message: str) -> None:
-    with pytest.raises(PluginError, match=re.escape(message)):
+    with pytest.raises(PageError, match=re.escape(message)):
         glossary.parse(entries)
 
 
@@ -86,21 +127,11 @@ BIB = r"""
 """
 
 
-class _Page:
-    class file:  # noqa: N801  # stands for mkdocs.structure.files.File
-        src_uri = "attention/positions.md"
-        abs_src_path = str(ROOT / "docs/en/attention/positions.md")
-
-    url = "attention/positions/"
-
-
 def cite(tmp_path: Path, text: str, language: str = "en") -> str:
     (tmp_path / "r.bib").write_text(BIB, encoding="utf-8")
-    citations._state = citations._State(
-        works=citations.load(tmp_path / "r.bib"), words=citations.WORDS[language], page=_Page
-    )
-    html = Markdown(extensions=[citations._CitationExtension(), "fenced_code"]).convert(text)
-    return re.sub(r' title="[^"]*"', "", html)
+    extension = citations.makeExtension(language=language)
+    extension.works = citations.load(tmp_path / "r.bib")
+    return re.sub(r' title="[^"]*"', "", convert(text, extension))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +163,7 @@ def test_citation_in_code_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_citation_stops_the_build(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(PluginError, match=re.escape(message)):
+    with pytest.raises(PageError, match=re.escape(message)):
         cite(tmp_path, text)
 
 
@@ -148,12 +179,13 @@ def test_wrong_citation_stops_the_build(tmp_path: Path, text: str, message: str)
 def test_malformed_bibliography(tmp_path: Path, bib: str, message: str) -> None:
     path = tmp_path / "r.bib"
     path.write_text(bib, encoding="utf-8")
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises(PageError, match=message):
         citations.load(path)
 
 
 SVG = """<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "y">
-<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="10pt" height="5pt" viewBox="0 0 10 5">
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+ width="10pt" height="5pt" viewBox="0 0 10 5">
 <metadata>who</metadata><defs><style type="text/css">*{stroke-linejoin: round}</style></defs>
 <clipPath id="c"/><g id="g" clip-path="url(#c)" style="fill: #1F2430; stroke: #123456"/>
 <use xlink:href="#g"/><text style="font-size: 9px; font-family: 'A', b; fill: #1f2430">t</text>
@@ -165,7 +197,7 @@ def test_inlined_figure() -> None:
     palette = figures.read_palette(css)
     assert palette == {"#1f2430": "--figure-ink"}
     result = figures.inline(SVG, alt='a "b"', prefix="p-", palette=palette)
-    assert result.startswith('<svg class="figure" role="img" aria-label="a &quot;b&quot;"')
+    assert re.match('<svg [^>]*class="figure" role="img" aria-label="a &quot;b&quot;"', result)
     for wanted in ('id="p-c"', "url(#p-c)", 'xlink:href="#p-g"', "stroke: #123456"):
         assert wanted in result
     assert result.count("var(--figure-ink)") == 2
@@ -173,6 +205,8 @@ def test_inlined_figure() -> None:
         assert unwanted not in result
     with pytest.raises(ValueError, match="viewBox"):
         figures.inline("<svg></svg>", alt="", prefix="", palette={})
+    with pytest.raises(ValueError, match="expected an SVG"):
+        figures.inline("<svg>", alt="", prefix="", palette={})
 
 
 @pytest.mark.parametrize(
@@ -186,8 +220,7 @@ def test_inlined_figure() -> None:
     ],
 )
 def test_a_fault_names_its_file_and_line(uri: str, text: str, expected: str) -> None:
-    file = SimpleNamespace(abs_src_path=str(ROOT / "docs/en" / uri))
-    found = places.place(SimpleNamespace(file=file), text)
+    found = Page(ROOT / "docs/en" / uri, uri, "").place(text)
     source, *number = found.split(":")
     path, *_ = expected.split(":")
     assert (ROOT / source).samefile(ROOT / "docs/en" / path)
@@ -198,7 +231,35 @@ def test_a_fault_names_its_file_and_line(uri: str, text: str, expected: str) -> 
 
 
 def test_missing_figure_warns(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    figures._folder = tmp_path / "en"
     html = '<img alt="x" src="../assets/figures/gone.svg">'
-    assert figures.on_post_page(html, page=_Page, config=None) == html
+    assert figures.makeExtension(language="en").finish(html, PAGE) == html
     assert "docs/en/attention/positions.md: figure gone.svg" in caplog.text
+
+
+def test_what_a_page_cites_is_listed_where_it_asks_for_it(tmp_path: Path) -> None:
+    html = cite(tmp_path, "[@two] [@one]\n\n<!-- sources -->")
+    listed = html.split('<ul class="sources">')[1]
+    link = '<li><a href="../../appendix/references/#one">First, 2001</a>. <cite>One</cite></li>'
+    assert link in listed and listed.index("#one") < listed.index("#two")
+    with pytest.raises(PageError, match="the page cites nothing"):
+        cite(tmp_path, "Nothing.\n\n<!-- sources -->")
+
+
+def test_the_references_name_the_pages_that_cite_them(tmp_path: Path) -> None:
+    extension = citations.makeExtension(language="en")
+    convert("[@vaswani2017attention]", extension)
+    references = Page(ROOT / "docs/en/appendix/references.md", "appendix/references.md",
+                      "appendix/references/")  # fmt: skip
+    html = extension.with_backlinks(extension.references_html(), references, {PAGE: "Positions"})
+    assert html.count("Cited in: ") == 1 and "<!--" not in html
+    assert '<a href="../../attention/positions/">Positions</a>' in html
+
+
+def test_a_formula_is_drawn_once() -> None:
+    extension = formulas.makeExtension(language="en")
+    html = convert("Let $x < 1$, and\n\n$$\ny\n$$", extension)
+    assert html.count('class="katex-html"') == 2 and "\\(" not in html
+    assert re.search('<span class="formula-stop"><span class="arithmatex">.*</span>,</span>', html)
+    assert extension.finish(html, PAGE) == html
+    with pytest.raises(PageError, match=r"positions.md: formula '\\\\nonsense'"):
+        convert("$\\nonsense$", extension)

@@ -1,37 +1,29 @@
-"""What the tests of the built site share: its pages, a server, a tab of a real Chromium.
-
-Each page is loaded once for a language and a width; the colour schemes are switched on the
-loaded page. Every host but 127.0.0.1 is blocked in the browser, and a request to one is noted.
-"""
+"""The built site: its pages, and a server that hands them out. For a browser see `tests.site`."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
+import subprocess
 import sys
 import sysconfig
 import threading
 import tomllib
 import venv
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from playwright.sync_api import Browser, BrowserContext, Page
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[2]
 LANGUAGES = ("zh", "en")
-HTML_LANG = {"zh": r"zh(-.+)?", "en": r"en(-.+)?"}
-WIDTHS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
-SCHEMES = {"light": "default", "dark": "slate"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSTALLED = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
 
@@ -84,18 +76,6 @@ def readers_python(folder: Path) -> Path:
     return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
-def load_hook(name: str) -> ModuleType:
-    """Import a hook by its path, as MkDocs does."""
-    spec = importlib.util.spec_from_file_location(
-        f"hook_{name}", ROOT / "overrides" / "hooks" / f"{name}.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 class StaticHandler(SimpleHTTPRequestHandler):
     """Static files; an unknown address gets the root 404.html, as on GitHub Pages."""
 
@@ -138,62 +118,27 @@ def serve(folder: Path) -> ThreadingHTTPServer:
     return server
 
 
-@dataclass
-class Tab:
-    """A page of the browser, with a note of all that went wrong on it."""
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The site, built strictly as readers build it, and served while the tests run.
 
-    page: Page
-    url: str
-    problems: list[str] = field(default_factory=list)
-
-    def watch(self) -> None:
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
-        self.page.on("request", self._request)
-        self.page.on("requestfailed", self._failed)
-        self.page.on("response", self._response)
-
-    def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.problems.append(f"console {message.type}: {message.text}")
-
-    def _request(self, request: Any) -> None:
-        address = urlsplit(request.url)
-        if address.scheme not in ("data", "blob") and address.netloc != urlsplit(self.url).netloc:
-            self.problems.append(f"request to a foreign host: {request.url}")
-
-    def _failed(self, request: Any) -> None:
-        # A page left while it loads aborts its requests: the reader sees no fault in that.
-        if request.failure != "net::ERR_ABORTED":
-            self.problems.append(f"failed request: {request.url}: {request.failure}")
-
-    def _response(self, response: Any) -> None:
-        if response.status >= 400:
-            self.problems.append(f"status {response.status}: {response.url}")
-
-    def open(self, url: str) -> None:
-        self.problems.clear()
-        self.page.goto(url, wait_until="load")
-        self.page.evaluate("document.fonts.ready.then(() => 0)")
-
-    def scheme(self) -> str:
-        return str(self.page.evaluate("document.body.dataset.mdColorScheme"))
-
-    def set_scheme(self, scheme: str) -> None:
-        """Show the page in a colour scheme, at once rather than in a transition."""
-        self.page.evaluate("s => { document.body.dataset.mdColorScheme = s }", scheme)
-
-    def settled(self, script: str, argument: Any = None) -> None:
-        self.page.wait_for_function(script, arg=argument, timeout=8000)
-
-
-def new_context(browser: Browser, width: str, url: str) -> BrowserContext:
-    context = browser.new_context(
-        viewport=WIDTHS[width],  # type: ignore[arg-type]
-        reduced_motion="reduce",
-        color_scheme="light",
-        is_mobile=False,
-    )
-    context.set_default_timeout(8000)
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url.rstrip("/"))
-    return context
+    With SITE_DIR set, that built site is served and nothing is built: for work on the tests.
+    """
+    folder = Path(os.environ.get("SITE_DIR") or tmp_path_factory.mktemp("site"))
+    server = serve(folder)
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    if "SITE_DIR" not in os.environ:
+        python = readers_python(tmp_path_factory.mktemp("reader"))
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # for ruff
+        build = subprocess.run(
+            [str(python), "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+            cwd=ROOT,
+            env=os.environ | {"PATH": path, "SITE_URL": url, "NO_MKDOCS_2_WARNING": "1"},
+            capture_output=True,
+            text=True,
+        )
+        if build.returncode:
+            pytest.fail(f"mkdocs build --strict failed:\n{build.stdout}{build.stderr}", False)
+    yield Site(folder, url)
+    server.shutdown()
+    server.server_close()

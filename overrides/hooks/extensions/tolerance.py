@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mkdocs.utils import get_relative_url
+from extensions.base import BookExtension, Page
 
 OUTPUT = re.compile(
     r'<div class="(?=[^"]*\boutput\b)[^"]*" data-tol="([^"]+)">.*?</pre></div>', re.DOTALL
@@ -20,12 +20,20 @@ NOTES = {
 }
 
 
-def on_post_page(output: str, *, page: Any, config: Any) -> str:
-    """Put the notes into a page."""
-    url = get_relative_url("start/tested/", page.url) + "#tolerance"
+class Tolerance(BookExtension):
+    """The extension."""
 
-    def note(match: re.Match[str]) -> str:
-        text = NOTES[config.extra["lang"]].format(url=url, tolerance=match[1])
-        return f'{match[0]}<p class="tolerance">{text}</p>'
+    def finish(self, html: str, page: Page) -> str:
+        """Put the notes into a page."""
+        url = page.link("start/tested") + "#tolerance"
 
-    return OUTPUT.sub(note, output)
+        def note(match: re.Match[str]) -> str:
+            text = NOTES[self.language].format(url=url, tolerance=match[1])
+            return f'{match[0]}<p class="tolerance">{text}</p>'
+
+        return OUTPUT.sub(note, html)
+
+
+def makeExtension(**options: Any) -> Tolerance:  # noqa: N802
+    """What Markdown looks for in a module."""
+    return Tolerance(**options)

@@ -1,9 +1,10 @@
-"""Citations hook: `[@key, §3.2]` becomes an author–year link into the list of references.
+"""Citations: `[@key, §3.2]` becomes an author–year link into the list of references.
 
-`docs/references.bib` is the one source, read by pybtex. The marks are taken by a Markdown inline
+`docs/references.bib` is the one source, read by pybtex. The marks are taken by an inline
 processor, so that code, at any indentation, is left alone by Markdown itself; docstrings may
-cite too. `<!-- sources -->` lists what its page cites, `<!-- references -->` lists everything
-and links back to the pages that cite it.
+cite too. `<!-- sources -->` lists what its page cites. `<!-- references -->`, on a line of its own,
+lists everything; the pages that cite a work can be added behind its `<!-- cited: key -->`, by
+whoever knows all pages (`with_backlinks`).
 """
 
 from __future__ import annotations
@@ -12,24 +13,26 @@ import posixpath
 import re
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from markdown import Extension, Markdown
+from markdown import Markdown
 from markdown.inlinepatterns import InlineProcessor
-from mkdocs.exceptions import PluginError
-from mkdocs.plugins import event_priority
-from mkdocs.utils import get_relative_url
-from places import place
+from markdown.postprocessors import Postprocessor
+from markdown.preprocessors import Preprocessor
 from pybtex.database import BibliographyData, Entry, Person, parse_file
 from pybtex.exceptions import PybtexError
 from pybtex.richtext import Text
 
+from extensions.base import ROOT, BookExtension, Page, PageError, in_docstring, page_of
+
 REFERENCES_PAGE = "appendix/references.md"
 SOURCES_MARKER = "<!-- sources -->"
 REFERENCES_MARKER = "<!-- references -->"
+CITED = re.compile(r"<!-- cited: (\S+) -->")
 CITATION = r"\[(@[^\[\]]+)\](?![(\[])"
 ITEM = re.compile(r"@([A-Za-z0-9][\w:./+-]*)\s*(?:[,，]\s*(.+))?")
 
@@ -139,7 +142,7 @@ def _work(key: str, entry: Entry) -> Work:
     if not people:
         missing.insert(0, "author or editor")
     if missing:
-        raise PluginError(f"docs/references.bib: {key}: missing {', '.join(missing)}")
+        raise PageError(f"docs/references.bib: {key}: missing {', '.join(missing)}")
     fields = entry.fields
     authors, surnames = [_full_name(p) for p in people], [_surname(p) for p in people]
     title = _plain(fields["title"])
@@ -151,7 +154,7 @@ def load(path: Path) -> dict[str, Work]:
     try:
         data: BibliographyData = parse_file(str(path), bib_format="bibtex")
     except (PybtexError, OSError) as error:
-        raise PluginError(f"docs/references.bib: {error}") from None
+        raise PageError(f"docs/references.bib: {error}") from None
     works = {key: _work(key, entry) for key, entry in data.entries.items()}
     alike: dict[str, list[Work]] = defaultdict(list)
     for work in works.values():
@@ -163,148 +166,141 @@ def load(path: Path) -> dict[str, Work]:
     return works
 
 
-@dataclass
-class _State:
-    works: dict[str, Work] = field(default_factory=dict)
-    words: Words = WORDS["en"]
-    page: Any = None
-    target: Any = None  # the File of the references page
-    cited: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # page: keys
-    with_references: list[Any] = field(default_factory=list)
+class Citations(BookExtension):
+    """The extension; `cited` tells what each page converted so far cites."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.works = load(ROOT / "docs" / "references.bib")
+        self.words = WORDS[self.language]
+        self.cited: dict[str, list[str]] = defaultdict(list)  # page: keys
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+        # After code (190) and escapes (180), before links (170 and less).
+        md.inlinePatterns.register(_Mark(CITATION, md, self), "citation", 175)
+        # After fences are taken out (25), before raw HTML is (20), whose anchors MkDocs reads.
+        md.preprocessors.register(_Begin(md, self), "citations_begin", 24)
+        md.postprocessors.register(_Sources(md, self), "sources", 0)
+
+    def references_html(self) -> str:
+        """The list of all works."""
+        rows = [
+            f'<li id="{escape(work.key)}">{work.entry_html(self.words)}'
+            f"<!-- cited: {work.key} --></li>"
+            for work in _by_author([*self.works.values()])
+        ]
+        return '<ul class="references">\n' + "\n".join(rows) + "\n</ul>"
+
+    def sources_html(self, page: Page) -> str:
+        """The list of the works that a page cites.
+
+        Raises:
+            PageError: If it cites none.
+        """
+        if not self.cited[page.uri]:
+            marker = page.place(SOURCES_MARKER)
+            raise PageError(f"{marker}: {SOURCES_MARKER}, but the page cites nothing")
+        stop, to = self.words.stop.rstrip(), page.link(REFERENCES_PAGE.removesuffix(".md"))
+        rows = [
+            f'<li><a href="{to}#{work.key}">{escape(work.label(self.words))}</a>{stop}'
+            f" <cite>{escape(work.title)}</cite></li>"
+            for work in _by_author([self.works[key] for key in self.cited[page.uri]])
+        ]
+        return '<ul class="sources">\n' + "\n".join(rows) + "\n</ul>"
+
+    def with_backlinks(self, html: str, page: Page, titles: Mapping[Page, str]) -> str:
+        """The page of the references, with links from each work to the pages that cite it.
+
+        Args:
+            html: The page.
+            page: Which page it is.
+            titles: Every page with its title, in the order in which they are to be named.
+        """
+
+        def back(match: re.Match[str]) -> str:
+            links = [
+                f'<a href="{page.link(other.url)}">{escape(title)}</a>'
+                for other, title in titles.items()
+                if match[1] in self.cited.get(other.uri, ())
+            ]
+            note = f"{self.words.cited_in}{self.words.names.join(links)}"
+            return f'<br><small class="cited-in">{note}</small>' if links else ""
+
+        return CITED.sub(back, html)
 
 
-_state = _State()
+class _Begin(Preprocessor):
+    """Forgets what an earlier conversion of the page found, and writes the references."""
+
+    def __init__(self, md: Markdown, extension: Citations) -> None:
+        super().__init__(md)
+        self.extension = extension
+
+    def run(self, lines: list[str]) -> list[str]:
+        if in_docstring(self.md):
+            return lines
+        self.extension.cited.pop(page_of(self.md, self.extension.language).uri, None)
+        return [
+            self.extension.references_html() if line == REFERENCES_MARKER else line
+            for line in lines
+        ]
 
 
-class _CitationProcessor(InlineProcessor):
+class _Mark(InlineProcessor):
+    """Makes a mark a group of links."""
+
+    def __init__(self, pattern: str, md: Markdown, extension: Citations) -> None:
+        super().__init__(pattern, md)
+        self.extension = extension
+
     def handleMatch(  # type: ignore[override]  # noqa: N802
         self, m: re.Match[str], data: str
     ) -> tuple[ET.Element, int, int]:
-        words, page = _state.words, _state.page
-        where = page.file.src_uri
+        words, page = self.extension.words, page_of(self.md, self.extension.language)
+        # Whoever builds the site resolves and checks the link, as one that an author wrote.
+        to = posixpath.relpath(REFERENCES_PAGE, posixpath.dirname(page.uri) or ".")
         root = ET.Element("span", {"class": "citation"})
         root.text = words.open
         for item in re.split(r"[;；]", m[1]):
             parsed = ITEM.fullmatch(item.strip())
             if not parsed:
-                raise PluginError(
-                    f"{place(page, m[0])}: {m[0]}: expected [@key, locator; @key], got {item!r}"
+                raise PageError(
+                    f"{page.place(m[0])}: {m[0]}: expected [@key, locator; @key], got {item!r}"
                 )
             key, locator = parsed.groups()
-            work = _state.works.get(key)
+            work = self.extension.works.get(key)
             if work is None:
-                raise PluginError(
-                    f"{place(page, m[0])}: {m[0]}: no entry {key!r} in docs/references.bib"
+                raise PageError(
+                    f"{page.place(m[0])}: {m[0]}: no entry {key!r} in docs/references.bib"
                 )
-            if key not in (keys := _state.cited[where]):
+            if key not in (keys := self.extension.cited[page.uri]):
                 keys.append(key)
             if len(root):
                 root[-1].tail = words.semicolon
-            link = ET.SubElement(root, "a", href=self._href(key), title=work.title)
+            link = ET.SubElement(root, "a", href=f"{to}#{key}", title=work.title)
             link.text = work.label(words) + (words.comma + locator if locator else "")
         root[-1].tail = words.close
         return root, m.start(0), m.end(0)
 
-    def _href(self, key: str) -> str:
-        page, target = _state.page, _state.target
-        if target is None or page is None:
-            return f"#{key}"
-        if "relpath" in self.md.treeprocessors:  # MkDocs resolves and checks the link itself
-            start = posixpath.dirname(page.file.src_uri) or "."
-            return posixpath.relpath(target.src_uri, start) + f"#{key}"
-        return _link(key)  # in a docstring nobody does
 
+class _Sources(Postprocessor):
+    """Writes what the page cites, when all of it has been converted."""
 
-class _CitationExtension(Extension):
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
-        # After code (190) and escapes (180), before links (170 and less).
-        md.inlinePatterns.register(_CitationProcessor(CITATION, md), "citation", 175)
+    def __init__(self, md: Markdown, extension: Citations) -> None:
+        super().__init__(md)
+        self.extension = extension
 
-
-def _link(key: str) -> str:
-    return get_relative_url(_state.target.url, _state.page.url) + f"#{key}"
+    def run(self, text: str) -> str:
+        if SOURCES_MARKER not in text:  # inside code it would be escaped
+            return text
+        page = page_of(self.md, self.extension.language)
+        return text.replace(SOURCES_MARKER, self.extension.sources_html(page))
 
 
 def _by_author(works: list[Work]) -> list[Work]:
     return sorted(works, key=lambda w: ([s.casefold() for s in w.surnames], w.year, w.suffix))
 
 
-def _sources_html(keys: list[str]) -> str:
-    words = _state.words
-    rows = []
-    for work in _by_author([_state.works[key] for key in keys]):
-        rows.append(f'<li><a href="{_link(work.key)}">{escape(work.label(words))}</a>'
-                    f"{words.stop.rstrip()} <cite>{escape(work.title)}</cite></li>")  # fmt: skip
-    return '<ul class="sources">\n' + "\n".join(rows) + "\n</ul>"
-
-
-def _references_html(page: Any, pages: dict[str, Any]) -> str:
-    words = _state.words
-    rows = []
-    for work in _by_author(list(_state.works.values())):
-        back = [
-            f'<a href="{get_relative_url(other.url, page.url)}">{escape(str(other.title))}</a>'
-            for uri, other in pages.items()
-            if work.key in _state.cited.get(uri, [])
-        ]
-        note = f'<br><small class="cited-in">{words.cited_in}{words.names.join(back)}</small>'
-        rows.append(
-            f'<li id="{escape(work.key)}">{work.entry_html(words)}{note if back else ""}</li>'
-        )
-    return '<ul class="references">\n' + "\n".join(rows) + "\n</ul>"
-
-
-# -- MkDocs events ---------------------------------------------------------------------------
-
-
-@event_priority(100)  # before mkdocstrings takes its copy of the extensions
-def on_config(config: Any) -> Any:
-    global _state
-    if "lang" not in config.extra:
-        return config  # the root of the site, which has no pages
-    language = str(config.extra["lang"])
-    _state = _State(words=WORDS.get(language, WORDS["en"]))
-    _state.works = load(Path(config.config_file_path).parent / "docs" / "references.bib")
-    config.markdown_extensions.append(_CitationExtension())
-    return config
-
-
-def on_serve(server: Any, config: Any, builder: Any) -> Any:
-    server.watch(str(Path(config.config_file_path).parent / "docs" / "references.bib"))
-    return server
-
-
-def on_files(files: Any, config: Any) -> Any:
-    _state.target = files.get_file_from_path(REFERENCES_PAGE)
-    _state.cited.clear()
-    _state.with_references.clear()
-    return files
-
-
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    _state.page = page
-    _state.cited.pop(page.file.src_uri, None)  # of an earlier build of this page alone
-    return markdown
-
-
-def on_page_content(html: str, page: Any, **_: Any) -> str:
-    keys = _state.cited.get(page.file.src_uri, [])
-    if keys and _state.target is None:
-        raise PluginError(f"{place(page, keys[0])}: {REFERENCES_PAGE} is missing")
-    if SOURCES_MARKER in html:
-        if not keys:
-            marker = place(page, SOURCES_MARKER)
-            raise PluginError(f"{marker}: {SOURCES_MARKER}, but the page cites nothing")
-        html = html.replace(SOURCES_MARKER, _sources_html(keys))
-    if REFERENCES_MARKER in html:
-        page.present_anchor_ids = (page.present_anchor_ids or set()) | set(_state.works)
-        _state.with_references.append(page)
-    return html
-
-
-def on_env(env: Any, config: Any, files: Any) -> Any:
-    # Now every page has been rendered, so who cites what is known.
-    pages = {f.src_uri: f.page for f in files.documentation_pages() if f.page is not None}
-    for page in _state.with_references:
-        page.content = page.content.replace(REFERENCES_MARKER, _references_html(page, pages))
-    return env
+def makeExtension(**options: Any) -> Citations:  # noqa: N802
+    """What Markdown looks for in a module."""
+    return Citations(**options)
