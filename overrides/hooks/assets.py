@@ -1,7 +1,8 @@
 """KaTeX and Mermaid, from pinned packages, never from a third-party host and never committed.
 
 Both are inside wheels of the package index, byte for byte as their authors publish them. They are
-downloaded once with pip, checked against their hash, and kept in `.cache/`.
+downloaded once with pip, checked against their hash, and kept in `.cache/`. (Not by
+`llmbook.pretrained.fetch`, which does without pip, but needs packages that a site does not.)
 """
 
 from __future__ import annotations
