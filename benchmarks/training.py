@@ -31,8 +31,8 @@ from llmbook.training import (
     TokenBatches,
     TrainingConfig,
     decay_groups,
+    language_model_loss,
     learning_rate_at,
-    next_token_loss,
     train,
 )
 
@@ -149,11 +149,12 @@ def our_turn(model: GPT, batches: Iterable[Tensor], config: TrainingConfig) -> T
     """Some steps by our loop."""
     times: list[float] = []
 
-    def loss_of(model: nn.Module, tokens: Tensor) -> Tensor:
-        return next_token_loss(model(tokens[:, :-1]), tokens)
-
     losses = train(
-        model, batches, loss_of, config, after_step=lambda _: times.append(time.perf_counter())
+        model,
+        batches,
+        language_model_loss,
+        config,
+        after_step=lambda _: times.append(time.perf_counter()),
     )
     return losses, differences(times)
 

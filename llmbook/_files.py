@@ -96,6 +96,19 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def write_json(path: str | os.PathLike[str], data: Any, *, indent: int | None = 2) -> None:
+    """Write data to a file as JSON, whole or not at all.
+
+    Args:
+        path: The file.
+        data: What JSON can hold; an object of a class is written as its fields.
+        indent: Blanks before what is inside; ``None``: all in one line.
+    """
+    text = json.dumps(data, ensure_ascii=False, indent=indent, default=vars)
+    with replacing(Path(path)) as part:
+        part.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON object from a file.
 

@@ -9,51 +9,48 @@ The text is the [frozen corpus][llmbook.book.corpus.load]. The number of a parag
 it is for: those that end in 0 are the test, which no part of the training reads; those that end in
 5 are for choosing among steps, sizes and rates; the model learns from the others. Two models are
 compared by the bits that each needs for a byte of the test, whatever their tokens are.
-
-Notation: ``N`` tokens, ``T`` length of a window.
 """
 
-import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
-from llmbook._files import replacing
+from llmbook._files import read_json, write_json
 from llmbook.book import corpus
+from llmbook.book.cards import DATA, write_card
 from llmbook.generation import GenerationConfig, generate
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.pretrained import from_pretrained, save
+from llmbook.pretrained import Pretrained, from_pretrained
 from llmbook.tokenizer import Tokenizer
-from llmbook.training import TokenBatches, TrainingConfig, next_token_loss, train
+from llmbook.training import (
+    END,
+    TokenBatches,
+    TrainingConfig,
+    bits_per_byte,
+    count_bytes,
+    language_model_loss,
+    stream,
+    text_nll,
+    train,
+)
 
 __all__ = [
     "BATCH_SIZE",
     "CONFIG",
-    "END",
     "PROMPTS",
     "TRAINING",
     "Milestone",
     "Paragraphs",
     "Record",
-    "bits_per_byte",
     "load_model",
     "load_record",
     "load_tokenizer",
     "paragraphs",
-    "stream",
-    "surprise",
 ]
-
-END = "<|endoftext|>"
-"""The special token between two paragraphs: what a model reads before the first word of a text,
-and what it says after the last."""
 
 CONFIG = GPTConfig(
     vocab_size=1024,
@@ -87,7 +84,7 @@ PROMPTS: dict[corpus.Language, str] = {"en": "The model", "zh": "模型"}
 """What it was given to go on from, on the way."""
 
 _EVERY = 250  # steps from one milestone to the next
-_FOLDER = Path(str(resources.files("llmbook") / "book" / "data" / "bookmodel"))
+_FOLDER = DATA / "bookmodel"
 
 
 class Paragraphs(NamedTuple):
@@ -154,86 +151,6 @@ def paragraphs(language: corpus.Language) -> Paragraphs:
     return Paragraphs([line for line in lines if line not in kept_apart], validation, test)
 
 
-def stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    """Put texts one after the other, as a model reads them in training.
-
-    Args:
-        tokenizer: Has the special token ``END``.
-        texts: The texts.
-
-    Returns:
-        Token ids, shape ``(N,)``: ``END``, then each text with another ``END`` after it.
-    """
-    end = tokenizer.special_tokens[END]
-    ids = [end]
-    for text in texts:
-        ids += [*tokenizer.encode(text), end]
-    return torch.tensor(ids)
-
-
-def surprise(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> float:
-    r"""How surprised a model is by texts, each read by itself: $-\sum \ln p$, the end included.
-
-    Divided by the number of tokens it is the loss, and see
-    [`bits_per_byte`][llmbook.book.bookmodel.bits_per_byte].
-
-    Args:
-        model: The model; evaluated without dropout.
-        tokenizer: Its tokenizer, with the special token ``END``.
-        texts: The texts. One that is longer than the model reads is read in pieces, each without
-            those before it.
-
-    Returns:
-        A sum over all tokens of all texts, in nats.
-    """
-    was_training, total, T = model.training, 0.0, model.config.max_length
-    model.eval()
-    with torch.inference_mode():
-        for text in texts:
-            ids = stream(tokenizer, [text]).to(model.token_embedding.weight.device)
-            for start in range(0, len(ids) - 1, T):
-                piece = ids[None, start : start + T + 1]  # (1, T + 1), the last one shorter
-                total += next_token_loss(model(piece[:, :-1]), piece).item() * (piece.size(1) - 1)
-    model.train(was_training)
-    return total
-
-
-def bits_per_byte(nats: float, texts: Sequence[str]) -> float:
-    r"""What a model needs for a byte of text: a measure that does not depend on its tokens.
-
-    $$\frac{-\log_2 p(\text{texts})}{\text{bytes}}$$
-
-    A byte is one of UTF-8, and the end of each text counts as one. See
-    [a fair comparison][bits-per-byte].
-
-    Args:
-        nats: The surprise of all texts together, $-\ln p$.
-        texts: The texts.
-
-    Returns:
-        Bits for a byte.
-
-    Raises:
-        ValueError: If there are no texts.
-
-    Examples:
-        ```python
-        import math
-
-        from llmbook.book.bookmodel import bits_per_byte
-
-        print(bits_per_byte(16 * math.log(2), ["abc", "字"]))  # 16 bits, 4 + 4 bytes
-        ```
-
-        ``` {.text .output}
-        2.0
-        ```
-    """
-    if not texts:
-        raise ValueError("texts must hold at least one text, got none")
-    return nats / math.log(2) / sum(len(text.encode()) + 1 for text in texts)
-
-
 def load_model() -> GPT:
     """The trained model that comes with the book.
 
@@ -262,7 +179,7 @@ def load_record() -> Record:
 
 
 def _read(folder: Path) -> Record:
-    data = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    data = read_json(folder / "record.json")
     return Record(**data | {"milestones": [Milestone(**each) for each in data["milestones"]]})
 
 
@@ -276,9 +193,6 @@ def _make(folder: Path, training: TrainingConfig, every: int) -> Record:
     batches = TokenBatches(ids, BATCH_SIZE, CONFIG.max_length)
     model, kept = GPT(CONFIG), {}
     milestones: list[Milestone] = []
-
-    def loss_of(model: nn.Module, tokens: Tensor) -> Tensor:
-        return next_token_loss(model(tokens[:, :-1]), tokens)
 
     def look(step: int) -> None:
         if step % every and step != training.steps:
@@ -296,39 +210,48 @@ def _make(folder: Path, training: TrainingConfig, every: int) -> Record:
 
     start = time.process_time()
     look(0)
-    losses = train(model, batches, loss_of, training, after_step=look, progress=True)
+    losses = train(model, batches, language_model_loss, training, after_step=look, progress=True)
     seconds = time.process_time() - start
     best = min(milestones, key=lambda each: each.validation_loss)
     model.load_state_dict(kept)
     end = tokenizer.special_tokens[END]
-    save(model.half(), tokenizer, folder, begin_ids=[end], end_ids=[end])
+    Pretrained(model.half(), tokenizer, begin_ids=(end,), end_ids=(end,)).save(folder)
+    write_card(
+        folder,
+        model,
+        name="bookmodel",
+        data="llmbook.book.corpus: the prose of this book, CC-BY-4.0",
+        made_by="python -m llmbook.book.bookmodel --out llmbook/book/data/bookmodel",
+    )
 
     rounded = [round(loss, 4) for loss in losses]
     record = Record(rounded, milestones, best.step, len(ids), round(seconds, 1))
-    with replacing(folder / "record.json") as part:
-        part.write_text(json.dumps(asdict(record), ensure_ascii=False), encoding="utf-8")
+    write_json(folder / "record.json", asdict(record), indent=None)
     return record
 
 
 def _look(
     model: GPT, tokenizer: Tokenizer, texts: dict[corpus.Language, Paragraphs], step: int
 ) -> Milestone:
+    """What is to be seen at a step."""
+
     def loss(nats: float, some: Sequence[str]) -> float:
         return round(nats / (len(stream(tokenizer, some)) - 1), 4)
 
     known = [text for parts in texts.values() for text in parts.training[::8]]
-    new = [text for parts in texts.values() for text in parts.validation]
-    nats = {name: surprise(model, tokenizer, parts.validation) for name, parts in texts.items()}
+    new = {language: parts.validation for language, parts in texts.items()}
+    nats = {language: text_nll(model, tokenizer, some) for language, some in new.items()}
+    bits = {name: bits_per_byte(nats[name], count_bytes(some)) for name, some in new.items()}
     end_ids = (tokenizer.special_tokens[END],)
     config = GenerationConfig(max_new_tokens=40, temperature=0.7, end_ids=end_ids)
     prompts = [[*end_ids, *tokenizer.encode(prompt)] for prompt in PROMPTS.values()]
     written = generate(model, tokenizer, prompts, config)
     return Milestone(
         step,
-        loss(surprise(model, tokenizer, known), known),
-        loss(sum(nats.values()), new),
-        {n: round(bits_per_byte(nats[n], parts.validation), 4) for n, parts in texts.items()},
-        {name: each.text for name, each in zip(texts, written, strict=True)},
+        training_loss=loss(text_nll(model, tokenizer, known), known),
+        validation_loss=loss(sum(nats.values()), [text for some in new.values() for text in some]),
+        bits_per_byte={language: round(value, 4) for language, value in bits.items()},
+        texts={name: each.text for name, each in zip(texts, written, strict=True)},
     )
 
 

@@ -11,19 +11,17 @@ but not how *you* would like to have it done.
 
 from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
 
-from llmbook._files import replacing
 from llmbook.book import numerals
+from llmbook.book.cards import DATA, write_card
 from llmbook.finetuning.instructions import CHAT_TOKENS, Example, chat_example
 from llmbook.gpt import GPT, GPTConfig
+from llmbook.pretrained import Pretrained, from_pretrained
 from llmbook.tokenizer import Tokenizer
-from llmbook.training import TokenBatches, TrainingConfig, next_token_loss, train
+from llmbook.training import TokenBatches, TrainingConfig, language_model_loss, train
 
 __all__ = [
     "CONFIG",
@@ -62,7 +60,7 @@ LINEAR_MAPS = (
 """The linear maps of a block: what LoRA may stand beside."""
 
 _LIMIT = 10**5
-_WEIGHTS = resources.files("llmbook") / "book" / "data" / "clerk.safetensors"
+_FOLDER = DATA / "clerk"
 
 
 def draw(count: int, seed: int, *, least: int = 0) -> list[int]:
@@ -135,30 +133,33 @@ def load_model() -> GPT:
     Returns:
         The model; see [fine-tuning][finetuning].
     """
-    model = GPT(CONFIG)
-    model.load_state_dict(safetensors.torch.load(_WEIGHTS.read_bytes()))
-    return model.eval()
+    return from_pretrained(_FOLDER).model
 
 
-def _main(folder: Path) -> None:
+def _make(folder: Path) -> None:
+    """Train the model and write it."""
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
     torch.manual_seed(0)
     kinds: list[Callable[[int], Example]] = [read, write, partial(write, grouped=True)]
     ids = [i for n, number in enumerate(draw(60_000, 0)) for i in kinds[n % 3](number).ids]
 
-    def loss_of(model: nn.Module, tokens: Tensor) -> Tensor:
-        return next_token_loss(model(tokens[:, :-1]), tokens)
-
+    batches = TokenBatches(torch.tensor(ids), 16, 64)
     model = GPT(CONFIG)
     config = TrainingConfig(steps=6000, learning_rate=4e-3, betas=(0.9, 0.98))
-    losses = train(model, TokenBatches(torch.tensor(ids), 16, 64), loss_of, config, progress=True)
+    losses = train(model, batches, language_model_loss, config, progress=True)
     print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
-    weights = {name: weight.half() for name, weight in model.state_dict().items()}
-    with replacing(folder / _WEIGHTS.name) as part:
-        part.write_bytes(safetensors.torch.save(weights))
+    Pretrained(model.half(), TOKENIZER, end_ids=(TOKENIZER.special_tokens["<|end|>"],)).save(folder)
+    write_card(
+        folder,
+        model,
+        name="clerk",
+        task="numerals",
+        data="conversations of llmbook.book.clerk: made by rules, nothing else",
+        made_by="python -m llmbook.book.clerk --out llmbook/book/data/clerk",
+    )
 
 
 if __name__ == "__main__":
     from llmbook._console import output_folder
 
-    _main(output_folder("llmbook.book.clerk", "Train the clerk: three minutes."))
+    _make(output_folder("llmbook.book.clerk", "Train the clerk: three minutes."))

@@ -5,22 +5,19 @@ places that are named by no digit are zero. To write the number one has to look 
 place, whether the numeral mentions it: a task for attention, with an answer that can be checked.
 
 The vocabulary is shared by source and target: three special tokens, the characters of the
-numerals, and the ten digits. ``python -m llmbook.book.numerals --out FOLDER`` trains a model for
-it, in about half a minute on one core, and writes it to a file like the one that ships.
-That one is kept, as pages tell of its mistakes. It was trained by the same recipe, but with weight
-decay on biases and normalization too, which [`train`][llmbook.training.train] no longer does:
-another training run errs about as often, elsewhere.
+numerals, and the ten digits. ``python -m llmbook.book.numerals --out FOLDER`` trains the model that
+[`load_model`][llmbook.book.numerals.load_model] loads, in about half a minute on one core.
 """
 
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 
-import safetensors.torch
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from llmbook._files import replacing
+from llmbook._files import read_json, replacing, write_json
+from llmbook.book.cards import DATA, write_card
 from llmbook.training import TrainingConfig, next_token_loss, train
 from llmbook.transformer import Transformer, TransformerConfig
 
@@ -56,7 +53,7 @@ CONFIG = TransformerConfig(
     bos_id=BOS_ID,
     eos_id=EOS_ID,
 )
-_WEIGHTS = resources.files("llmbook") / "book" / "data" / "numerals.safetensors"
+_FOLDER = DATA / "numerals"
 _ID = {token: i for i, token in enumerate(VOCABULARY)}
 
 
@@ -198,10 +195,8 @@ def load_model() -> Transformer:
     Returns:
         The model, ready to read numerals; see [a model trained end to end][training].
     """
-    state = safetensors.torch.load(_WEIGHTS.read_bytes())
-    del state["losses"]
     model = Transformer(CONFIG)
-    model.load_state_dict(state)
+    model.load_state_dict(load_file(_FOLDER / "model.safetensors"))
     return model.eval()
 
 
@@ -211,11 +206,12 @@ def load_losses() -> list[float]:
     Returns:
         The loss of every step, in nats a token.
     """
-    losses: list[float] = safetensors.torch.load(_WEIGHTS.read_bytes())["losses"].tolist()
+    losses: list[float] = read_json(_FOLDER / "record.json")["losses"]
     return losses
 
 
-def _main(folder: Path) -> None:
+def _make(folder: Path) -> None:
+    """Train the model, and write it with the losses of the run."""
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
     torch.manual_seed(0)
     model, generator = Transformer(CONFIG), torch.Generator().manual_seed(0)
@@ -231,14 +227,23 @@ def _main(folder: Path) -> None:
     losses = train(model, batches(), loss_of, TrainingConfig())
     print(f"loss {losses[0]:.2f} -> {sum(losses[-100:]) / 100:.4f}")
     weights = {name: weight.half() for name, weight in model.state_dict().items()}
-    with replacing(folder / _WEIGHTS.name) as part:
-        part.write_bytes(safetensors.torch.save(weights | {"losses": torch.tensor(losses)}))
+    with replacing(folder / "model.safetensors") as part:
+        save_file(weights, part)
+    write_json(folder / "record.json", {"losses": [round(loss, 6) for loss in losses]}, indent=None)
+    write_card(
+        folder,
+        model.half(),
+        name="numerals",
+        task="numerals",
+        data="llmbook.book.numerals: made by rules, nothing else",
+        made_by="python -m llmbook.book.numerals --out llmbook/book/data/numerals",
+    )
 
 
 if __name__ == "__main__":
     from llmbook._console import output_folder
 
-    _main(
+    _make(
         output_folder(
             "llmbook.book.numerals", "Train the model that reads numerals: half a minute."
         )

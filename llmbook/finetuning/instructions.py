@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from llmbook._checks import check_at_least_one
 from llmbook.tokenizer import Tokenizer
-from llmbook.training import next_token_loss
+from llmbook.training import language_model_loss
 
 __all__ = [
     "CHAT_TOKENS",
@@ -201,7 +201,7 @@ def answer_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         The mean over all tokens of answers in the batch, in nats, a scalar.
     """
     tokens, counted = batch
-    return next_token_loss(model(tokens[:, :-1]), tokens, counted=counted)
+    return language_model_loss(model, tokens, counted)
 
 
 def answer_accuracy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> float:

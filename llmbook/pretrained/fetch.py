@@ -5,6 +5,9 @@ the same byte for byte; its hash is checked. The index is the one that pip is se
 or files; pip itself need not be here, as in environments that uv makes it is not. The protocol of
 an index is that of [PEP 503](https://peps.python.org/pep-0503/) and
 [PEP 691](https://peps.python.org/pep-0691/).
+
+pooch would do the hash and the unzipping, a few lines; it knows no index and no second source, and
+does not go on where a connection broke.
 """
 
 import hashlib

@@ -29,7 +29,7 @@ from llmbook._files import read_json, reading
 from llmbook.errors import UnsupportedError
 from llmbook.gpt import GPT, Bias, GPTConfig, RopeScaling
 
-__all__ = ["Layout", "StoredTensor", "build", "open_safetensors", "read_config"]
+__all__ = ["Layout", "StoredTensor", "build", "is_transposed", "open_safetensors", "read_config"]
 
 _PARTS = [  # ours, GPT-2's, that of Llama, Mistral and Qwen, GGUF's
     ("token_embedding", "wte", "embed_tokens", "token_embd"),
@@ -159,7 +159,7 @@ def build(
     _check_unused(config, stored, layout, {*kept_in}, where)
     for theirs, parameters in kept_in.items():
         weight = stored[theirs].read()
-        if _is_turned(parameters, layout):
+        if is_transposed(*next(iter(parameters.items())), layout):
             weight = weight.T
         sizes = [parameter.shape[0] for parameter in parameters.values()]
         for ours, part in zip(parameters, torch.split(weight, sizes), strict=True):
@@ -173,8 +173,8 @@ def build(
     return model.eval()
 
 
-def _is_turned(parameters: Mapping[str, Tensor], layout: Layout) -> bool:
-    [name, *_], [parameter, *_] = parameters, parameters.values()
+def is_transposed(name: str, parameter: Tensor, layout: Layout) -> bool:
+    """Whether a file keeps our parameter ``name`` as its transpose."""
     return layout.transposed and parameter.dim() == 2 and name.startswith("blocks.")
 
 
@@ -182,7 +182,8 @@ def _shape(parameters: Mapping[str, Tensor], layout: Layout) -> tuple[int, ...]:
     """That of the tensor in the file, which holds the parameters one below the other."""
     shapes = [parameter.shape for parameter in parameters.values()]
     shape = (sum(each[0] for each in shapes), *shapes[0][1:])
-    return shape[::-1] if _is_turned(parameters, layout) else shape
+    turned = is_transposed(*next(iter(parameters.items())), layout)
+    return shape[::-1] if turned else shape
 
 
 def _check_shape(

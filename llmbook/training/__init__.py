@@ -8,12 +8,28 @@ from llmbook.training.loop import (
     next_token_loss,
     train,
 )
+from llmbook.training.measure import (
+    END,
+    bits_per_byte,
+    count_bytes,
+    language_model_loss,
+    sequence_nll,
+    stream,
+    text_nll,
+)
 
 __all__ = [
+    "END",
     "TokenBatches",
     "TrainingConfig",
+    "bits_per_byte",
+    "count_bytes",
     "decay_groups",
+    "language_model_loss",
     "learning_rate_at",
     "next_token_loss",
+    "sequence_nll",
+    "stream",
+    "text_nll",
     "train",
 ]

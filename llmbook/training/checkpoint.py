@@ -25,7 +25,7 @@ from typing import Any, Self, TextIO
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from llmbook._files import naming, replacing
 from llmbook.training import distributed
@@ -35,7 +35,7 @@ Step = dict[str, float]
 _IN_EVERY_STEP = ("step", "loss", "tokens", "seconds")
 
 
-class Run:
+class RunFolder:
     """A folder and what is saved in it; as a context, it makes Ctrl-C wait for the checkpoint.
 
     Args:
@@ -73,61 +73,54 @@ class Run:
 
     def _go_on(self, folder: Path) -> list[Step]:
         """Load the checkpoint; give the steps in the log up to it."""
-        path = folder / "checkpoint.pt"
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            step, plan, random = saved["step"], saved["plan"], saved["random"]
-            weights, averages = saved["model"], saved["optimizer"]
-        except (
-            EOFError,
-            KeyError,
-            OSError,
-            RuntimeError,
-            TypeError,
-            pickle.UnpicklingError,
-        ) as error:
-            raise ValueError(f"{path} must be a whole checkpoint, got: {error}") from None
-        for name, value in self.plan.items():
-            if plan.get(name) != value:
-                raise ValueError(
-                    f"{name} must be that of the run in {folder}, {plan.get(name)}, got {value}: "
-                    "choose another folder for another run"
-                )
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.model.state_dict().items()}
-        for name in shapes | weights:  # in this order
-            saved_shape = tuple(weights[name].shape) if name in weights else None
-            if saved_shape != shapes.get(name):
-                raise ValueError(
-                    f"model must be that of the run in {folder}: its {name} has shape "
-                    f"{saved_shape}, got {shapes.get(name)}"
-                )
-        groups = [
-            [len(group["params"]) for group in groups]
-            for groups in (averages["param_groups"], self.optimizer.param_groups)
-        ]
-        if groups[0] != groups[1]:
+        saved = _load_checkpoint(folder / "checkpoint.pt")
+        self._check_same_run(folder, saved)
+        steps = read_log(folder, saved["step"])
+        if len(steps) < saved["step"]:
             raise ValueError(
-                f"model must train the parameters of the run in {folder}, "
-                f"{groups[0]} matrices and vectors, got {groups[1]}"
+                f"{folder}/log.jsonl must hold {saved['step']} steps, got {len(steps)}"
             )
-        steps = read_log(folder, step)
-        if len(steps) < step:
-            raise ValueError(f"{folder}/log.jsonl must hold {step} steps, got {len(steps)}")
         for values in steps:
             self._note(values)
-        self._random = random[distributed.rank() % len(random)]
+        self._random = saved["random"][distributed.rank() % len(saved["random"])]
+        from torch.distributed.checkpoint.state_dict import set_state_dict
 
-        state = self.model.state_dict()
-        self.model.load_state_dict(
-            {name: distributed.split_like(weights[name], like) for name, like in state.items()}
+        self.optimizer.zero_grad()  # or torch makes no room for what it keeps
+        set_state_dict(
+            self.model,
+            self.optimizer,
+            model_state_dict=saved["model"],
+            optim_state_dict=saved["optimizer"],
+            options=_whole_tensors(),
         )
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for i, kept in averages["state"].items():
-            for name, value in kept.items():
-                if value.shape == parameters[i].shape:  # all but the count of steps
-                    kept[name] = distributed.split_like(value, parameters[i])
-        self.optimizer.load_state_dict(averages)
         return steps
+
+    def _check_same_run(self, folder: Path, saved: State) -> None:
+        """Refuse to go on with another plan, another model, or other parameters to train."""
+        for name, value in self.plan.items():
+            if saved["plan"].get(name) != value:
+                raise ValueError(
+                    f"{name} must be that of the run in {folder}, {saved['plan'].get(name)}, "
+                    f"got {value}: choose another folder for another run"
+                )
+        had, got = (
+            {name: tuple(tensor.shape) for name, tensor in state.items()}
+            for state in (saved["model"], self.model.state_dict())
+        )
+        for name in got | had:  # in this order
+            if had.get(name) != got.get(name):
+                raise ValueError(
+                    f"model must be that of the run in {folder}: its {name} has shape "
+                    f"{had.get(name)}, got {got.get(name)}"
+                )
+        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        groups = saved["optimizer"]["param_groups"]
+        before = {str(name) for group in groups for name in group["params"]}
+        if different := sorted(trained ^ before):
+            raise ValueError(
+                f"model must train the parameters of the run in {folder}: "
+                f"{different[0]} is {'not trained there' if different[0] in trained else 'frozen'}"
+            )
 
     def restore_random(self) -> None:
         """Set the random number generators as they were at the checkpoint, if there was one."""
@@ -152,15 +145,18 @@ class Run:
         """Write a checkpoint of the steps that are done."""
         if self.folder is None:
             return
-        random = [_random_state()] * distributed.size()
+        from torch.distributed.checkpoint.state_dict import get_state_dict
+
+        random = [_random_state()] * distributed.world_size()
         if dist.is_initialized():
             dist.all_gather_object(random, _random_state())
+        weights, averages = get_state_dict(self.model, self.optimizer, options=_whole_tensors())
         state = {
             "step": len(self.losses),
             "plan": self.plan,
             "random": random,
-            "model": _gathered(self.model.state_dict()),
-            "optimizer": _gathered(self.optimizer.state_dict()),
+            "model": weights,
+            "optimizer": averages,
         }
         if self._log is not None:
             with naming(Path(self._log.name)):
@@ -240,11 +236,25 @@ def _random_state() -> State:
     return state
 
 
-def _gathered(state: Any) -> Any:
-    """A nested state with whole tensors, for the process that writes; the others help it."""
-    if isinstance(state, Tensor):
-        tensor = distributed.whole(state)
-        return tensor.cpu() if distributed.rank() == 0 else None
-    if isinstance(state, Mapping):
-        return {key: _gathered(value) for key, value in state.items()}
-    return [_gathered(value) for value in state] if isinstance(state, list) else state
+def _load_checkpoint(path: Path) -> State:
+    try:
+        saved: State = torch.load(path, map_location="cpu", weights_only=True)
+        if missing := {"step", "plan", "random", "model", "optimizer"} - saved.keys():
+            raise KeyError(*missing)
+    except (
+        AttributeError,
+        EOFError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise ValueError(f"{path} must be a whole checkpoint, got: {error}") from None
+    return saved
+
+
+def _whole_tensors() -> Any:
+    """How states are kept: in whole tensors on the processor, by the first process."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions  # takes a while to import
+
+    return StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -4,8 +4,9 @@
 ``DistributedDataParallel`` (Li et al., "PyTorch Distributed", 2020) each holds the whole model and
 the gradients are averaged. With FSDP2 (Zhao et al., "PyTorch FSDP", 2023) each holds a slice of
 every parameter, of its gradient and of what the optimizer keeps for it, and the slices of a block
-are gathered just before it is needed: more traffic, for models that do not fit otherwise. What
-one process alone would do is the same with a group of one.
+are gathered just before it is needed: more traffic, for models that do not fit otherwise. The
+functions are called as in torch; in a single process they do nothing, or the same for a group of
+one.
 """
 
 import atexit
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
-def join(model: nn.Module) -> None:
+def init_process_group(model: nn.Module) -> None:
     """Join the processes that ``torchrun`` started, if it did and nobody has joined yet.
 
     A model on a GPU is moved to the one that belongs to this process. The group stays until the
@@ -36,10 +37,10 @@ def join(model: nn.Module) -> None:
         dist.init_process_group("nccl")
     else:
         dist.init_process_group("gloo")
-    atexit.register(_part)
+    atexit.register(_destroy_process_group)
 
 
-def _part() -> None:
+def _destroy_process_group() -> None:
     """Leave the group: threads of it that still run would make the interpreter abort."""
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -50,7 +51,7 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def size() -> int:
+def world_size() -> int:
     """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
@@ -60,13 +61,14 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def spread(model: nn.Module, *, shard: bool) -> nn.Module:
+def wrap(model: nn.Module, *, shard: bool) -> nn.Module:
     """Make the model one that all processes train together, with the weights of the first.
 
     Args:
         model: The model.
-        shard: Split the parameters among the processes, block by block. A block is what an
-            ``nn.ModuleList`` holds. The model itself is changed.
+        shard: Split the parameters among the processes, block by block (FSDP2), in place of
+            copying them (DDP). A block is what an ``nn.ModuleList`` holds. The model itself is
+            changed.
 
     Returns:
         What to call in place of the model.
@@ -81,7 +83,7 @@ def spread(model: nn.Module, *, shard: bool) -> nn.Module:
 
     for tensor in model.state_dict().values():
         dist.broadcast(tensor, 0)
-    mesh = init_device_mesh(device.type, (size(),))
+    mesh = init_device_mesh(device.type, (world_size(),))
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     for block in [block for blocks in reversed(lists) for block in blocks]:  # the inner ones first
         fully_shard(block, mesh=mesh)
@@ -89,17 +91,16 @@ def spread(model: nn.Module, *, shard: bool) -> nn.Module:
     return model
 
 
-def exchange(model: nn.Module, *, when: bool) -> AbstractContextManager[None]:
-    """Average gradients with the other processes on the way back, or keep them for later.
-
-    Several batches may make one step; copies of a model need to exchange gradients only once.
-    """
-    if isinstance(model, DistributedDataParallel) and not when:
+def no_sync(model: nn.Module) -> AbstractContextManager[None]:
+    """Let copies of a model keep their gradients: only the last batch of a step averages them."""
+    if isinstance(model, DistributedDataParallel):
         return cast(AbstractContextManager[None], model.no_sync())
     return nullcontext()
 
 
-def agree(loss: float, tokens: int, stop: bool, device: torch.device) -> tuple[float, int, bool]:
+def all_reduce(
+    loss: float, tokens: int, stop: bool, device: torch.device
+) -> tuple[float, int, bool]:
     """What all processes found in a step.
 
     Args:
@@ -116,19 +117,9 @@ def agree(loss: float, tokens: int, stop: bool, device: torch.device) -> tuple[f
     values = torch.tensor([loss, tokens, stop], dtype=torch.float64, device=device)
     dist.all_reduce(values)
     loss, tokens, stops = values.tolist()
-    return loss / size(), int(tokens), stops > 0
+    return loss / world_size(), int(tokens), stops > 0
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A tensor put together from the slices of all processes, or as it is if nobody split it."""
     return cast(Any, tensor).full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def split_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's slice of a whole tensor, if ``like`` is split."""
-    if not hasattr(like, "full_tensor"):
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
-
-    other = cast(Any, like)
-    return distribute_tensor(tensor.to(like.device), other.device_mesh, other.placements)

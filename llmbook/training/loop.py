@@ -33,7 +33,7 @@ from llmbook._checks import check_at_least_one, check_positive, check_tensor
 from llmbook._files import locked
 from llmbook._progress import progress as progress_of
 from llmbook.training import distributed
-from llmbook.training.checkpoint import Run
+from llmbook.training.checkpoint import RunFolder
 from llmbook.training.cross_entropy import IGNORED, cross_entropy
 
 __all__ = [
@@ -285,7 +285,7 @@ def train(
         OSError: If the log or the checkpoint cannot be written. The one before it is still there.
         KeyboardInterrupt: After Ctrl-C, once the step is done and its checkpoint is written.
     """
-    distributed.join(model)
+    distributed.init_process_group(model)
     folder = None if out is None else Path(out)
     first = distributed.rank() == 0  # the others only read
     with locked(folder / "log.jsonl") if folder is not None and first else nullcontext():
@@ -302,15 +302,15 @@ def _train(
     after_step: Callable[[int], object] | None,
 ) -> list[float]:
     """Train in a folder that nobody else writes to; arguments as for ``train``."""
-    rank, processes = distributed.rank(), distributed.size()
+    rank, processes = distributed.rank(), distributed.world_size()
     device = distributed.device_of(model)
-    together = distributed.spread(model, shard=config.shard)
+    wrapped = distributed.wrap(model, shard=config.shard)
     optimizer = torch.optim.AdamW(
         decay_groups(model, config.weight_decay),
         betas=config.betas,
         fused=device.type in ("cpu", "cuda", "mps"),  # one pass over the weights, not ten
     )
-    run = Run(folder, _plan(config, processes, device), model, optimizer)
+    run = RunFolder(folder, _plan(config, processes, device), model, optimizer)
     measure = torch.compile(loss_of) if config.compile else loss_of
 
     stream = iter(batches)
@@ -327,10 +327,10 @@ def _train(
             rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            mean, count = _add_gradients(together, mine, measure, config, device)
+            mean, count = _add_gradients(wrapped, mine, measure, config, device)
             total = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            norm = distributed.whole(total).item()
-            loss, count, stop = distributed.agree(mean.item(), count, run.interrupted, device)
+            norm = distributed.full_tensor(total).item()
+            loss, count, stop = distributed.all_reduce(mean.item(), count, run.interrupted, device)
             for name, value in (("loss", loss), ("gradient norm", norm)):
                 if not math.isfinite(value):
                     raise ValueError(
@@ -377,7 +377,8 @@ def _add_gradients(
         except StopIteration:
             raise ValueError(f"batches must last for {config.steps} steps, got fewer") from None
         tokens += sum(ids.numel() for ids in _tensors(batch) if ids.dtype in _INTEGERS)
-        with distributed.exchange(model, when=part + 1 == config.accumulation):
+        last = part + 1 == config.accumulation
+        with nullcontext() if last else distributed.no_sync(model):
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 loss = loss_of(model, _moved(batch, device)) / config.accumulation
             loss.backward()  # type: ignore[no-untyped-call]

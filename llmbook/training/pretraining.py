@@ -9,7 +9,6 @@ how fast the machine is on which it goes on.
 """
 
 import hashlib
-import json
 import math
 import statistics
 import time
@@ -19,15 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from llmbook._files import locked, read_json, replacing
+from llmbook._files import locked, read_json, write_json
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.pretrained import save
+from llmbook.pretrained import Pretrained
 from llmbook.tokenizer import Tokenizer
-from llmbook.training import TokenBatches, TrainingConfig, next_token_loss, train
-
-END = "<|endoftext|>"  # follows each text
+from llmbook.training import (
+    END,
+    TokenBatches,
+    TrainingConfig,
+    bits_per_byte,
+    language_model_loss,
+    sequence_nll,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def _train_on(
             steps = _steps_in(60 * settings.minutes, trial, batches, training)
         run = {"settings": {"text": digest, **asdict(settings)}, "steps": steps}
         tokenizer.save(out / "tokenizer.json")
-        _write(out, run)
+        write_json(out / "run.json", run)
     steps, done = run["steps"], 0
     training = replace(
         training,
@@ -148,25 +153,32 @@ def _train_on(
     )
     torch.manual_seed(settings.seed)
     model = GPT(config).to(device)
+    made = Pretrained(model, tokenizer, end_ids=(end,))
 
     def after_step(step: int) -> None:
         nonlocal done
         done = step
         if step % training.checkpoint_every == 0:  # so that it can be tried meanwhile
-            save(model, tokenizer, out, end_ids=[end])
+            made.save(out)
 
     try:
         losses = train(
-            model, batches, _loss, training, out=out, progress=True, after_step=after_step
+            model,
+            batches,
+            language_model_loss,
+            training,
+            out=out,
+            progress=True,
+            after_step=after_step,
         )
     except KeyboardInterrupt:
         if done:
-            save(model, tokenizer, out, end_ids=[end])
+            made.save(out)
             tell(f"stopped after {done:,} of {steps:,} steps; the same command goes on from there")
         raise
-    save(model, tokenizer, out, end_ids=[end])
-    run["held_out"] = _measure(model, tokenizer, held_out, settings.length)
-    _write(out, run)
+    made.save(out)
+    run["held_out"] = _measure(model, tokenizer, held_out)
+    write_json(out / "run.json", run)
     last = losses[-20:]
     tell(f"training: loss {sum(last) / len(last):.3f} a token, over the last {len(last)} steps")
     tell(_in_words(run["held_out"]))
@@ -235,35 +247,20 @@ def _shown(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _write(out: Path, run: dict[str, Any]) -> None:
-    with replacing(out / "run.json") as part:
-        part.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-
-
-def _loss(model: nn.Module, batch: Tensor) -> Tensor:
-    return next_token_loss(model(batch[:, :-1]), batch)
-
-
 def _steps_in(seconds: float, model: GPT, batches: TokenBatches, training: TrainingConfig) -> int:
     """How many steps fit into a time, by the pace of the first."""
     times: list[float] = []
     while len(times) < 4 or (len(times) < 20 and sum(times) < seconds / 20):
         start = time.perf_counter()
-        train(model, batches, _loss, replace(training, steps=1))
+        train(model, batches, language_model_loss, replace(training, steps=1))
         times.append(time.perf_counter() - start)
     return max(1, round(seconds / statistics.median(times[1:])))  # the first one is slower
 
 
-def _measure(model: GPT, tokenizer: Tokenizer, ids: Tensor, length: int) -> dict[str, float]:
-    """How well a text is predicted, read in windows, one after the other."""
-    model.eval()
-    total, device = 0.0, model.token_embedding.weight.device
-    with torch.inference_mode():
-        for start in range(0, len(ids) - 1, length):
-            window = ids[None, start : start + length + 1].to(device)
-            total += _loss(model, window).item() * (window.numel() - 1)
-    size = len(tokenizer.decode_bytes(ids[1:].tolist()))
-    return {"loss": total / (len(ids) - 1), "bits_per_byte": total / math.log(2) / size}
+def _measure(model: GPT, tokenizer: Tokenizer, ids: Tensor) -> dict[str, float]:
+    """How well a text is predicted, all of it but its first token."""
+    nats, num_bytes = sequence_nll(model, ids), len(tokenizer.decode_bytes(ids[1:].tolist()))
+    return {"loss": nats / (len(ids) - 1), "bits_per_byte": bits_per_byte(nats, num_bytes)}
 
 
 def _in_words(held_out: dict[str, float]) -> str:

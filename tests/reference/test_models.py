@@ -17,7 +17,7 @@ import transformers
 from llmbook import lm
 from llmbook.lm import EndpointModel, OwnModel, TransformersModel
 from llmbook.tokenizer import Tokenizer
-from tests.reference.test_pretrained import random_model, write_gguf
+from tests.support.transformers_models import random_model, write_gguf
 
 PROMPTS = ["the the", "a longer prompt than that", "x"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from llmbook.gpt import GPT, GPTConfig
@@ -18,8 +18,8 @@ from llmbook.training import (
     TrainingConfig,
     cross_entropy,
     decay_groups,
+    language_model_loss,
     learning_rate_at,
-    next_token_loss,
     train,
 )
 
@@ -40,10 +40,6 @@ def new_gpt(dtype: torch.dtype = torch.float64) -> GPT:
     torch.manual_seed(0)
     config = GPTConfig(vocab_size=V, d_model=16, num_layers=2, num_heads=2, max_length=16)
     return GPT(config).to(dtype)
-
-
-def loss_of(model: nn.Module, tokens: Tensor) -> Tensor:
-    return next_token_loss(model(tokens[:, :-1]), tokens)
 
 
 @given(
@@ -77,14 +73,14 @@ def test_cross_entropy_of_nothing_is_no_number_and_of_what_is_ignored_nothing():
 def test_adamw_is_what_the_paper_writes():
     """Loshchilov and Hutter (2019, algorithm 2), with the decay scaled by the rate as in torch."""
     model, other = new_gpt(), new_gpt()
-    losses = train(model, BATCHES, loss_of, CONFIG)
+    losses = train(model, BATCHES, language_model_loss, CONFIG)
 
     expected, (beta1, beta2), eps = [], CONFIG.betas, 1e-8
     m = {name: torch.zeros_like(p) for name, p in other.named_parameters()}
     v = {name: torch.zeros_like(p) for name, p in other.named_parameters()}
     for step, tokens in zip(range(CONFIG.steps), BATCHES, strict=False):
         rate = learning_rate_at(step, CONFIG)
-        loss = loss_of(other, tokens)
+        loss = language_model_loss(other, tokens)
         expected.append(loss.item())
         named = dict(other.named_parameters())
         gradients = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
@@ -114,7 +110,7 @@ def test_the_fused_optimizer_is_torchs_plain_one():
     for tokens in itertools.islice(BATCHES, 5):
         for model, optimizer in zip((one, two), optimizers, strict=True):
             optimizer.zero_grad()
-            loss_of(model, tokens).backward()
+            language_model_loss(model, tokens).backward()
             optimizer.step()
     for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
@@ -126,7 +122,7 @@ def test_the_loop_does_what_the_usual_plain_loop_does(tmp_path, accumulation):
         steps=20, warmup_steps=4, learning_rate=5e-3, accumulation=accumulation, weight_decay=0.1
     )
     model, other = new_gpt(), new_gpt()
-    losses = train(model, BATCHES, loss_of, config, out=tmp_path)
+    losses = train(model, BATCHES, language_model_loss, config, out=tmp_path)
 
     # As nanoGPT does it: groups by dimension, all at once, lengthwise cross-entropy of torch.
     groups = [

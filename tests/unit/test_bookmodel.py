@@ -4,13 +4,10 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load
 
 from llmbook.book import bookmodel, clerk, corpus, numerals
@@ -19,10 +16,16 @@ from llmbook.gpt import GPT
 from llmbook.ngram import KneserNey
 from llmbook.pretrained import from_pretrained
 from llmbook.tokenizer import Tokenizer
-from llmbook.training import TrainingConfig
+from llmbook.training import (
+    END,
+    TrainingConfig,
+    bits_per_byte,
+    count_bytes,
+    stream,
+    text_nll,
+)
 
 LANGUAGES = ("en", "zh")
-TEXTS = ["It isn't.", "注意力。", "", "一 one"]
 SMALL = replace(
     bookmodel.CONFIG, vocab_size=257, max_length=64, d_model=16, num_layers=2, num_heads=2, d_ff=24
 )
@@ -30,7 +33,7 @@ SMALL = replace(
 
 @pytest.fixture
 def tokenizer() -> Tokenizer:
-    return Tokenizer([], special_tokens=[bookmodel.END])
+    return Tokenizer([], special_tokens=[END])
 
 
 @pytest.fixture
@@ -55,84 +58,14 @@ def test_every_paragraph_is_for_one_thing(language):
     assert not {*parts.validation} & {*parts.test}
 
 
-def test_a_stream_has_a_mark_before_each_text_and_after_it(tokenizer):
-    ids = bookmodel.stream(tokenizer, TEXTS)
-    end = tokenizer.special_tokens[bookmodel.END]
-    marks = (ids == end).nonzero().flatten().tolist()
-    assert len(marks) == len(TEXTS) + 1
-    assert (marks[0], marks[-1]) == (0, len(ids) - 1)
-    between = [ids[i + 1 : j].tolist() for i, j in pairwise(marks)]
-    assert [tokenizer.decode(part) for part in between] == TEXTS
-    assert bookmodel.stream(tokenizer, []).tolist() == [end]
-
-
-def test_a_mark_in_a_text_is_only_letters(tokenizer):
-    end = tokenizer.special_tokens[bookmodel.END]
-    assert bookmodel.stream(tokenizer, [bookmodel.END])[1:-1].tolist().count(end) == 0
-
-
-def test_surprise_is_the_sum_of_all_logarithms_the_end_included(tokenizer, model):
-    expected = 0.0
-    for text in TEXTS:
-        ids = bookmodel.stream(tokenizer, [text])
-        for t in range(1, len(ids)):
-            with torch.inference_mode():
-                logits = model.eval()(ids[None, :t])[0, -1]
-            expected -= logits.log_softmax(-1)[ids[t]].item()
-    assert expected > 50
-    model.train()  # dropout must be off all the same
-    assert bookmodel.surprise(model, tokenizer, TEXTS) == pytest.approx(expected, rel=1e-5)
-    assert model.training
-    model.eval()
-    bookmodel.surprise(model, tokenizer, TEXTS)
-    assert not model.training
-    assert bookmodel.surprise(model, tokenizer, []) == 0
-
-
-@settings(max_examples=20)
-@given(st.lists(st.text(max_size=8), max_size=4), st.lists(st.text(max_size=8), max_size=4))
-def test_each_text_is_read_by_itself(one, other):
-    torch.manual_seed(0)
-    tokenizer, model = Tokenizer([], special_tokens=[bookmodel.END]), GPT(SMALL)
-    apart = sum(bookmodel.surprise(model, tokenizer, texts) for texts in (one, other))
-    together = bookmodel.surprise(model, tokenizer, other + one)
-    assert together == pytest.approx(apart, rel=1e-5)
-
-
-def test_an_even_guess_costs_the_logarithm_of_the_vocabulary(tokenizer, model):
-    for weight in model.parameters():
-        weight.data.zero_()
-    nats = bookmodel.surprise(model, tokenizer, TEXTS)
-    # A token is a byte here, and so is the end: as many tokens as bytes.
-    assert bookmodel.bits_per_byte(nats, TEXTS) == pytest.approx(math.log2(257), rel=1e-5)
-
-
-def test_a_byte_is_one_of_utf_8():
-    assert bookmodel.bits_per_byte(math.log(2) * 12, ["注意", "abcd"]) == pytest.approx(1)
-    with pytest.raises(ValueError, match="texts must hold at least one text, got none"):
-        bookmodel.bits_per_byte(1.0, [])
-
-
-def test_a_text_longer_than_the_model_reads_is_read_in_pieces(tokenizer, model):
-    text = "x" * 64 + "y" * 64 + "z"  # END and 63 letters are read, then 64, then the rest
-    end, x, y, z = bookmodel.stream(tokenizer, ["xyz"])[:4].tolist()
-    pieces = [[end] + [x] * 64, [x] + [y] * 64, [y, z, end]]
-    expected = 0.0
-    with torch.inference_mode():
-        for piece in pieces:
-            logits = model.eval()(torch.tensor([piece[:-1]]))[0].log_softmax(-1)
-            expected -= sum(logits[t, i].item() for t, i in enumerate(piece[1:]))
-    assert bookmodel.surprise(model, tokenizer, [text]) == pytest.approx(expected, rel=1e-5)
-
-
 def test_what_ships_was_made_from_the_training_paragraphs_of_today():
     tokenizer, record = bookmodel.load_tokenizer(), bookmodel.load_record()
     texts = [text for language in LANGUAGES for text in bookmodel.paragraphs(language).training]
-    again = Tokenizer.train(texts, bookmodel.CONFIG.vocab_size, special_tokens=[bookmodel.END])
+    again = Tokenizer.train(texts, bookmodel.CONFIG.vocab_size, special_tokens=[END])
     command = "python -m llmbook.book.bookmodel --out llmbook/book/data/bookmodel"
     advice = f"the corpus has changed: run {command}, then make outputs"
     assert tokenizer.vocabulary == again.vocabulary, advice
-    assert record.tokens == len(bookmodel.stream(again, texts)), advice
+    assert record.tokens == len(stream(again, texts)), advice
 
 
 def test_the_record_is_that_of_the_run():
@@ -156,7 +89,7 @@ def test_the_weights_are_those_of_the_step_that_was_kept():
     assert next(model.parameters()).dtype == torch.float32
     for language in LANGUAGES:
         texts = bookmodel.paragraphs(language).validation
-        bits = bookmodel.bits_per_byte(bookmodel.surprise(model, tokenizer, texts), texts)
+        bits = bits_per_byte(text_nll(model, tokenizer, texts), count_bytes(texts))
         assert bits == pytest.approx(kept.bits_per_byte[language], abs=2e-3)  # rounded to fp16
 
 
@@ -164,7 +97,7 @@ def test_it_is_small_and_loads_like_any_other_model():
     folder = bookmodel._FOLDER
     assert sum(path.stat().st_size for path in folder.iterdir()) < 2 * 2**20
     loaded = from_pretrained(folder)
-    end = loaded.tokenizer.special_tokens[bookmodel.END]
+    end = loaded.tokenizer.special_tokens[END]
     assert loaded.begin_ids == loaded.end_ids == (end,)
 
 
@@ -178,12 +111,12 @@ def test_it_knows_more_than_which_token_follows_which():
     pairs = KneserNey([ids for some in parts.values() for ids in split(some.training)], order=2)
     for language, some in parts.items():
         counted = -sum(map(pairs.log_probability, split(some.test)))
-        assert bookmodel.surprise(model, tokenizer, some.test) < 0.97 * counted, language
+        assert text_nll(model, tokenizer, some.test) < 0.97 * counted, language
 
 
 def test_it_ends_what_it_writes():
     model, tokenizer = bookmodel.load_model(), bookmodel.load_tokenizer()
-    end = tokenizer.special_tokens[bookmodel.END]
+    end = tokenizer.special_tokens[END]
     config = GenerationConfig(max_new_tokens=200, temperature=1.0, end_ids=(end,))
     written = generate(model, tokenizer, [[end]] * 4, config)
     assert any(each.finish_reason == "end" for each in written)
@@ -209,6 +142,7 @@ def test_a_run_keeps_the_best_of_what_it_saw(tmp_path, monkeypatch):
     assert len(record.losses) == 5 and record.kept_step == 2
     assert record.seconds > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "card.json",
         "config.json",
         "model.safetensors",
         "record.json",
@@ -228,10 +162,10 @@ def test_a_run_keeps_the_best_of_what_it_saw(tmp_path, monkeypatch):
 def test_what_makes_something_explains_itself_and_asks_where_to(module, tmp_path):
     data = Path(bookmodel.__file__).parent / "data"
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
-    command = [sys.executable, "-m", f"llmbook.{module}"]
+    command = [sys.executable, "-m", f"llmbook.book.{module}"]
     options = {"capture_output": True, "text": True, "cwd": tmp_path, "timeout": 120}
     done = subprocess.run([*command, "--help"], **options)
-    assert done.returncode == 0 and f"usage: python -m llmbook.{module} " in done.stdout
+    assert done.returncode == 0 and f"usage: python -m llmbook.book.{module} " in done.stdout
     if "experiment" not in module or module.endswith("ship"):  # the others say where by default
         done = subprocess.run(command, **options)
         assert done.returncode == 2 and "--out" in done.stderr
@@ -242,13 +176,14 @@ def test_what_makes_something_explains_itself_and_asks_where_to(module, tmp_path
 @pytest.mark.parametrize("module", [numerals, clerk])
 def test_a_model_is_made_where_it_is_told(module, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "TrainingConfig", lambda **_: TrainingConfig(steps=2))
-    before = module._WEIGHTS.read_bytes()
     monkeypatch.setattr(clerk, "draw", lambda count, seed: [*range(300)])
-    module._main(tmp_path)
-    made, shipped = (
-        load(data) for data in ((tmp_path / module._WEIGHTS.name).read_bytes(), before)
-    )
-    assert made.keys() == shipped.keys() and module._WEIGHTS.read_bytes() == before
+    shipped = {path.name: path.read_bytes() for path in module._FOLDER.iterdir()}
+    module._make(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == shipped.keys()
+    assert (tmp_path / "card.json").read_bytes() == shipped["card.json"]
+    made = load((tmp_path / "model.safetensors").read_bytes())
+    assert made.keys() == load(shipped["model.safetensors"]).keys()
+    assert shipped == {path.name: path.read_bytes() for path in module._FOLDER.iterdir()}
 
 
 def test_the_record_is_short_at_the_prompt():
@@ -263,7 +198,7 @@ def test_a_milestone_measures_what_it_says(tokenizer, model):
 
     def loss(some):
         tokens = sum(len(text.encode()) + 1 for text in some)
-        return bookmodel.surprise(model, tokenizer, some) / tokens
+        return text_nll(model, tokenizer, some) / tokens
 
     assert milestone.training_loss == pytest.approx(loss(["abc", "abc", "注"]), abs=1e-4)
     assert milestone.validation_loss == pytest.approx(loss(["ab", "b", "意力"]), abs=1e-4)

@@ -21,7 +21,7 @@ from llmbook.book import corpus
 from llmbook.cli import app
 from llmbook.generation import TextGenerator
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.pretrained import from_pretrained, save
+from llmbook.pretrained import Pretrained, from_pretrained
 from llmbook.tokenizer import Tokenizer
 
 TEXT = "The cat sat on the mat. The dog sat on the log.\n" * 60
@@ -515,7 +515,7 @@ def talker(tmp_path_factory) -> Path:
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     config = GPTConfig(vocab_size=256, max_length=4096, d_model=8, num_layers=1, num_heads=1)
     folder = tmp_path_factory.mktemp("talker")
-    return save(GPT(config), Tokenizer([]), folder, chat_template=template)
+    return Pretrained(GPT(config), Tokenizer([]), chat_template=template).save(folder)
 
 
 def test_turns_and_the_system_text_are_read(talker, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 
 from llmbook import lm
 from llmbook.pretrained import download, fetch, from_pretrained
-from tests.unit.test_pretrained import gguf_file
+from tests.support.gguf_files import gguf_file
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 PASSWORD = "s3cret"

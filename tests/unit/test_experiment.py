@@ -6,12 +6,12 @@ import shutil
 import signal
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from importlib import resources
 from itertools import islice
 
 import pytest
 import torch
 
+from llmbook.book.cards import DATA
 from llmbook.book.experiment import rows, training
 from llmbook.book.experiment.__main__ import main
 from llmbook.book.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
@@ -408,7 +408,8 @@ def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):
     for name, weight in loaded.model.state_dict().items():
         torch.testing.assert_close(weight, kept.model.state_dict()[name].half().float())
     card = json.loads((tmp_path / "a" / "card.json").read_text())
-    assert card["recipe"]["format"] == "direct" and "of 30" in card["right on longer ones"]
+    assert (card["task"], card["strategy"]) == ("scan", "direct")
+    assert "of 30" in card["right_on_long"]
     assert load_results(tmp_path / "experiment.json") == read_results(out)
     monkeypatch.setattr("llmbook.book.experiment.ship.SHIPPED", {"a": "scan-direct-9"})
     with pytest.raises(ValueError, match="lacks scan-direct-9"):
@@ -421,10 +422,9 @@ def test_results_are_short_at_the_prompt():
     assert repr(Results()) == "no results"
 
 
-def test_the_shipped_models_are_small_and_have_their_cards():
-    data = resources.files("llmbook") / "book" / "data"
-    for name in SHIPPED:
-        card = json.loads((data / name / "card.json").read_text(encoding="utf-8"))
-        assert card["parameters"] < 5e6
-        assert len((data / name / "model.safetensors").read_bytes()) < 2e6
-        assert load_results()[SHIPPED[name]].tokens == card["tokens"]
+def test_the_shipped_models_are_small_and_those_of_the_table():
+    for name, folder in SHIPPED.items():
+        card = json.loads((DATA / name / "card.json").read_text(encoding="utf-8"))
+        assert folder == f"{card['task']}-{card['strategy']}-{card['seed']}"
+        assert (DATA / name / "model.safetensors").stat().st_size < 2e6
+        assert load_results()[folder].tokens == card["tokens"]

@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -15,7 +16,13 @@ import torch
 from safetensors.torch import save_file
 
 import llmbook
-from llmbook._files import locked, naming, read_json, reading, replacing
+from llmbook._files import locked, naming, read_json, reading, replacing, write_json
+
+
+@dataclass
+class Pair:
+    left: int
+    right: float
 
 
 def test_the_new_file_is_on_the_disk_before_it_takes_the_place(tmp_path, monkeypatch):
@@ -47,6 +54,18 @@ def test_an_error_leaves_the_old_file_alone(tmp_path):
         part.write_text("half of the n")
         raise KeyboardInterrupt
     assert path.read_text() == "old" and [*tmp_path.iterdir()] == [path]
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"名": [1, Pair(2, 3.5)]})
+    assert path.read_text(encoding="utf-8").startswith('{\n  "名": [')
+    assert read_json(path) == {"名": [1, {"left": 2, "right": 3.5}]}
+    write_json(path, {"a": [1, 2]}, indent=None)
+    assert path.read_bytes() == b'{"a": [1, 2]}\n'
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": [1, 2]} and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")

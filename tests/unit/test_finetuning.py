@@ -252,7 +252,7 @@ def test_what_was_there_survives_a_failed_save(tmp_path: Path, monkeypatch: pyte
         Path(file).write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr("llmbook.finetuning.save_file", fails)
+    monkeypatch.setattr("llmbook.finetuning.lora.save_file", fails)
     with pytest.raises(OSError, match="no space"):
         save_lora(adapted(1), path)
     assert path.read_bytes() == before

@@ -12,7 +12,7 @@ from llmbook.generation import Completion, GenerationConfig
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.lm import LanguageModel, OwnModel, ScriptedModel
 from llmbook.lm.requests import after_thought, cut
-from llmbook.pretrained import Pretrained, save
+from llmbook.pretrained import Pretrained
 from llmbook.tokenizer import Tokenizer
 
 DATA = files("llmbook") / "book" / "data"
@@ -150,7 +150,7 @@ def test_bad_requests_are_named(make, options, message):
 
 def test_models_are_loaded_by_name(tmp_path):
     model = tiny()
-    folder = save(model.loaded.model, model.loaded.tokenizer, tmp_path / "m")
+    folder = model.loaded.save(tmp_path / "m")
     loaded = lm.load(str(folder))
     assert loaded.name == str(folder)
     assert loaded.complete(["ab"], max_new_tokens=5) == model.complete(["ab"], max_new_tokens=5)
@@ -174,7 +174,7 @@ def test_each_model_that_comes_with_the_book_is_loaded_by_name():
 
 
 def test_a_damaged_folder_is_no_case_for_the_library(tmp_path):
-    folder = save(tiny().loaded.model, Tokenizer([]), tmp_path / "m")
+    folder = tiny().loaded.save(tmp_path / "m")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match=r"must hold tokenizer\.json: it is missing"):
         lm.load(str(folder))

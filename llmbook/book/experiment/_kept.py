@@ -3,22 +3,16 @@
 import json
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from llmbook._files import replacing
+from llmbook._files import write_json
 from llmbook.evaluation import Score
-
-DATA = Path(str(resources.files("llmbook") / "book" / "data"))
-"""Where the book's own figures and models are."""
 
 
 def keep(rows: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write dictionaries that hold scores to a file."""
-    text = json.dumps(rows, default=vars, indent=1)
-    with replacing(Path(path)) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(path, rows, indent=1)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmbook._checks import check_at_least_one
-from llmbook.book.experiment._kept import DATA, keep
+from llmbook.book.cards import DATA
+from llmbook.book.experiment._kept import keep
 from llmbook.book.experiment._kept import load as load_kept
 from llmbook.evaluation import Score, evaluate, plan_score, scores_by_size, step_score
 from llmbook.lm import LanguageModel, load

@@ -6,7 +6,6 @@ table is made from the transcripts alone. What is there already is not made agai
 command goes on after a break.
 """
 
-import json
 import multiprocessing
 import os
 import random
@@ -21,7 +20,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from llmbook._checks import check_at_least_one
-from llmbook._files import replacing
+from llmbook._files import write_json
 from llmbook._progress import progress as progress_of
 from llmbook.book.experiment.rows import DEEPEST, Format, Recipe, Task
 from llmbook.book.experiment.strategies import chains_strategies, scan_strategies
@@ -257,5 +256,4 @@ def _one(recipe: Recipe, *, out: Path, sizes: Sizes, progress: bool) -> None:
         transcript = folder / f"{part}.jsonl"
         evaluate(strategy_of(recipe), model, asked, transcript=transcript, progress=progress)
         counts[part] = len(asked)
-    with replacing(done) as file:
-        file.write_text(json.dumps(counts) + "\n", encoding="utf-8")
+    write_json(done, counts)

@@ -6,13 +6,15 @@ and what it did.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
-from llmbook._files import replacing
+import torch
+
+from llmbook._files import read_json
+from llmbook.book.cards import write_card
 from llmbook.book.experiment.table import keep_results, read_results
-from llmbook.pretrained import from_pretrained, save
+from llmbook.pretrained import from_pretrained
 
 __all__ = ["SHIPPED", "ship"]
 
@@ -40,18 +42,23 @@ def ship(out: str | os.PathLike[str], data: str | os.PathLike[str]) -> None:
     if missing := [folder for folder in SHIPPED.values() if folder not in results]:
         raise ValueError(f"out must hold all models to ship, {out} lacks {missing[0]}")
     for name, folder in SHIPPED.items():
-        loaded = from_pretrained(out / folder)
-        save(loaded.model.half(), loaded.tokenizer, data / name)
-        facts = json.loads((out / folder / "recipe.json").read_text(encoding="utf-8"))
-        found = results[folder]
-        card = facts | {
-            "data": "llmbook.book.experiment.rows: made by the recipe, nothing else",
-            "made by": "python -m llmbook.book.experiment, then llmbook.book.experiment.ship",
-            "right on problems like those learned from": str(found.short),
-            "right on longer ones": str(found.long),
-        }
-        with replacing(data / name / "card.json") as part:
-            part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        loaded, found = from_pretrained(out / folder, dtype=torch.float16), results[folder]
+        facts = read_json(out / folder / "recipe.json")
+        loaded.save(data / name)
+        write_card(
+            data / name,
+            loaded.model,
+            name=name,
+            task=facts["recipe"]["task"],
+            strategy=facts["recipe"]["format"],
+            seed=facts["recipe"]["seed"],
+            data="llmbook.book.experiment.rows: made by the recipe, nothing else",
+            made_by="python -m llmbook.book.experiment --out runs/experiment && "
+            "python -m llmbook.book.experiment.ship runs/experiment --out llmbook/book/data",
+            **facts,
+            right_on_short=str(found.short),  # problems like those learned from
+            right_on_long=str(found.long),
+        )
     keep_results(results, data / "experiment.json")
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from llmbook.book.experiment._kept import DATA, keep, load
+from llmbook.book.cards import DATA
+from llmbook.book.experiment._kept import keep, load
 from llmbook.book.experiment.run import Part, grade
 from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
 

@@ -1,20 +1,18 @@
 """One model of the experiment: a recipe in, a folder with weights and figures out."""
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from llmbook._files import read_json, replacing
+from llmbook._files import read_json, write_json
 from llmbook.book.experiment.rows import Recipe, batches, tokenizer
+from llmbook.finetuning import answer_loss
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.pretrained import save
-from llmbook.training import TrainingConfig, next_token_loss, train
+from llmbook.pretrained import Pretrained
+from llmbook.training import TrainingConfig, train
 from llmbook.training.checkpoint import read_log
 
 __all__ = ["config_of", "new_model", "train_model"]
@@ -59,9 +57,9 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
 
     Args:
         recipe: The recipe.
-        folder: Gets the model as [`save`][llmbook.pretrained.save] writes it, ``log.jsonl``, and
-            ``recipe.json`` with the recipe and, once the model is trained, parameters, tokens
-            seen and seconds taken.
+        folder: Gets the model as [`from_pretrained`][llmbook.pretrained.from_pretrained] reads it,
+            ``log.jsonl``, and ``recipe.json`` with the recipe and, once the model is trained,
+            parameters, tokens seen and seconds taken.
         progress: Show loss and time left.
 
     Raises:
@@ -77,12 +75,8 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
             return
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(path, {"recipe": asdict(recipe)})
+        write_json(path, {"recipe": asdict(recipe)})
     model = new_model(recipe)
-
-    def loss_of(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        ids, learned = batch
-        return next_token_loss(model(ids[:, :-1]), ids, counted=learned)
 
     config = TrainingConfig(
         steps=recipe.steps,
@@ -92,8 +86,8 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
         weight_decay=0.1,
         checkpoint_every=1000,
     )
-    losses = train(model, batches(recipe), loss_of, config, out=folder, progress=progress)
-    save(model, tokenizer(recipe.task), folder)
+    losses = train(model, batches(recipe), answer_loss, config, out=folder, progress=progress)
+    Pretrained(model, tokenizer(recipe.task)).save(folder)
     last = read_log(folder)[-1]
     facts = {
         "recipe": asdict(recipe),
@@ -102,9 +96,4 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
         "seconds": last["seconds"],
         "final_loss": sum(losses[-50:]) / len(losses[-50:]),
     }
-    _write(path, facts)
-
-
-def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    with replacing(path) as part:
-        part.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    write_json(path, facts)
