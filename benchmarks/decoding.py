@@ -2,8 +2,8 @@
 
 The real model is SmolLM2-135M-Instruct in float32; the prompts are beginnings of sentences of this
 book. Both sides decode greedily, on the same number of threads, and must write the same tokens.
-They take turns (A B C A B C …). Ours comes twice: as it is, and without guessing what a text
-repeats ("no lookup"), which theirs does not do by default either. Four tasks:
+They take turns (A B C A B C …). Ours comes twice: guessing what a text repeats, as the command
+line does, and without ("no lookup"), which theirs does not do by default either. Four tasks:
 
 - one prompt;
 - eight prompts of unequal length;
@@ -113,7 +113,7 @@ def chain(
         return through(lambda ids: writer.generate([ids], config)[0].tokens)
 
     def reread(ids: list[int]) -> list[int]:  # a writer that remembers nothing
-        config = GenerationConfig(limit, end_ids=loaded.end_ids)
+        config = GenerationConfig(limit, end_ids=loaded.end_ids, lookup=15)
         return TextGenerator(loaded.model, loaded.tokenizer).generate([ids], config)[0].tokens
 
     def afresh(ids: list[int]) -> list[int]:

@@ -185,7 +185,7 @@ def generate(
     from llmbook.generation import GenerationConfig, TextGenerator
 
     config = GenerationConfig(
-        max_new_tokens, temperature, top_k, top_p, min_p, tuple(stop or ()), seed=seed
+        max_new_tokens, temperature, top_k, top_p, min_p, tuple(stop or ()), seed=seed, lookup=15
     )
     if not prompts:
         if sys.stdin.isatty():
@@ -238,7 +238,7 @@ def chat(
     """
     from llmbook.generation import GenerationConfig, TextGenerator
 
-    config = GenerationConfig(max_new_tokens, temperature, min_p=0.05, seed=seed)
+    config = GenerationConfig(max_new_tokens, temperature, min_p=0.05, seed=seed, lookup=15)
     loaded = _load(model)
     if loaded.chat_template is None:
         raise ValueError(
