@@ -39,9 +39,9 @@ def as_transformers(model: GPT) -> transformers.LlamaForCausalLM:
     """The same weights in transformers' Llama, in the same memory."""
     c = model.config
     config = transformers.LlamaConfig(
-        vocab_size=c.vocab_size, hidden_size=c.d_model, intermediate_size=c.sizes[3],
+        vocab_size=c.vocab_size, hidden_size=c.d_model, intermediate_size=c.ff_size,
         num_hidden_layers=c.num_layers, num_attention_heads=c.num_heads,
-        num_key_value_heads=c.sizes[1], max_position_embeddings=c.max_length,
+        num_key_value_heads=c.kv_heads, max_position_embeddings=c.max_length,
         rope_parameters={"rope_type": "default", "rope_theta": c.rope_base},
         rms_norm_eps=c.norm_eps, tie_word_embeddings=c.tie_weights, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip

@@ -28,7 +28,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llmbook._files import read_json, reading
-from llmbook.gpt import GPT, GPTConfig, RopeScaling
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.positions import RopeScaling
 from llmbook.pretrained import fetch
 from llmbook.pretrained.gguf import read_gguf
 from llmbook.pretrained.layouts import (

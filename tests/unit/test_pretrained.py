@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from llmbook.gpt import GPT, GPTConfig, RopeScaling
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.positions import RopeScaling
 from llmbook.pretrained import Pretrained, from_pretrained, save
 from llmbook.pretrained.gguf import read_gguf
 from llmbook.pretrained.layouts import Layout, StoredTensor, build, read_config
