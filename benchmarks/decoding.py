@@ -2,8 +2,8 @@
 
 The real model is SmolLM2-135M-Instruct in float32; the prompts are beginnings of sentences of this
 book. Both sides decode greedily, on the same number of threads, and must write the same tokens.
-They take turns (A B C A B C …). Ours comes twice: as it is, and without guessing what a text
-repeats ("no lookup"), which theirs does not do by default either. Four tasks:
+They take turns (A B C A B C …). Ours comes twice: guessing what a text repeats, as the command
+line does, and without ("no lookup"), which theirs does not do by default either. Four tasks:
 
 - one prompt;
 - eight prompts of unequal length;
@@ -39,9 +39,9 @@ def as_transformers(model: GPT) -> transformers.LlamaForCausalLM:
     """The same weights in transformers' Llama, in the same memory."""
     c = model.config
     config = transformers.LlamaConfig(
-        vocab_size=c.vocab_size, hidden_size=c.d_model, intermediate_size=c.sizes[3],
+        vocab_size=c.vocab_size, hidden_size=c.d_model, intermediate_size=c.ff_size,
         num_hidden_layers=c.num_layers, num_attention_heads=c.num_heads,
-        num_key_value_heads=c.sizes[1], max_position_embeddings=c.max_length,
+        num_key_value_heads=c.kv_heads, max_position_embeddings=c.max_length,
         rope_parameters={"rope_type": "default", "rope_theta": c.rope_base},
         rms_norm_eps=c.norm_eps, tie_word_embeddings=c.tie_weights, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def chain(
         return through(lambda ids: writer.generate([ids], config)[0].tokens)
 
     def reread(ids: list[int]) -> list[int]:  # a writer that remembers nothing
-        config = GenerationConfig(limit, end_ids=loaded.end_ids)
+        config = GenerationConfig(limit, end_ids=loaded.end_ids, lookup=15)
         return TextGenerator(loaded.model, loaded.tokenizer).generate([ids], config)[0].tokens
 
     def afresh(ids: list[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # most checks are of numbers, in modules that can do without torch
@@ -159,3 +160,19 @@ def check_tokens(name: str, tokens: Tensor, vocab_size: int) -> None:
             f"{name} must hold ids from 0 to {vocab_size - 1}, "
             f"got ids from {int(tokens.min())} to {int(tokens.max())}"
         )
+
+
+def check_counts(counts: Sequence[int] | None, tokens: Tensor, rows: int) -> list[int]:
+    """Require as many rows of tokens as a cache has, and a count of real ones for each.
+
+    Returns:
+        The counts; without any, all tokens are real.
+    """
+    B, T = tokens.shape
+    counts = [T] * B if counts is None else list(counts)
+    if rows != B or len(counts) != B or not all(1 <= count <= T for count in counts):
+        raise ValueError(
+            f"cache and counts must have {B} rows, each count from 1 to {T}, "
+            f"got {rows} rows and counts {counts}"
+        )
+    return counts

@@ -14,12 +14,17 @@ Notation: ``B`` batch, ``H_kv`` key and value heads, ``T`` new positions, ``S`` 
 ``D`` dimension of a head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["KVCache", "RaggedCache"]
+from llmbook._checks import check_counts
+
+__all__ = ["KVCache", "RaggedCache", "Step"]
 
 
 class KVCache:
@@ -45,6 +50,10 @@ class KVCache:
         3 True
         ```
     """
+
+    # Hides all but the past of each query, where that is not simply the lower triangle of a mask;
+    # added to the scores, shape (B or 1, 1, T, S), no row of it is empty.
+    past_mask: Tensor | None = None
 
     def __init__(self) -> None:
         self.key: Tensor | None = None
@@ -91,17 +100,41 @@ class KVCache:
             self.key, self.value = self.key[rows], self.value[rows]
 
 
+class Step(NamedTuple):
+    """What a model needs to read new tokens: where they stand, and what to keep of them."""
+
+    offset: int | list[int]  # position of the first one; one for each row where they differ
+    layers: Sequence[KVCache | None]  # takes the keys and values of each layer, gives them all
+    before: Tensor | None = None  # id of the token before the first of each row, -1: none; (B,)
+
+
 class RaggedCache:
     """Keys and values of all layers of a model, for rows of unequal length.
 
-    Row ``b`` fills the slots from 0 to ``lengths[b] - 1``; what lies behind is left over and is
-    overwritten. So the slot of a token is its position, a row is shortened by lowering its
-    length, and nothing is copied when a token is added. See [the cache][kv-cache].
+    The slot of a token is its position. So nothing is moved when a token is added, a row is
+    shortened by lowering its length, and padding is simply overwritten:
+
+    ```text
+    slot      0   1   2   3   4   5
+    row 0   | t | t | t | t | x |   |   length 4      t  a token
+    row 1   | t | t |   |   |   |   |   length 2      x  left over, will be overwritten
+    row 2   | t | t | t | x | x |   |   length 3
+                                                      lengths then
+    a step that reads one token of each row           [5, 3, 4]
+    truncate([4, 3, 1])                               [4, 3, 1]
+    retire(0), the last row in use takes its place    [1, 3]
+    revive(), behind the others                       [1, 3, 4]
+    select([2, 2]), two copies of it                  [4, 4]
+    ```
+
+    A model reads in a [`step`][llmbook.cache.RaggedCache.step]; all else may be called between two
+    steps, in any order. See [the cache][kv-cache].
 
     Args:
         shape: Layers, rows, key and value heads, slots, dimension of a head.
         dtype: Type of the keys and values.
         device: Where they lie.
+        keep_tokens: Keep the tokens too, for a model that asks which one came before.
 
     Examples:
         ```python
@@ -124,86 +157,84 @@ class RaggedCache:
         ```
     """
 
-    keys: Tensor  # (layers, rows, H_kv, slots, D)
-    values: Tensor
-
     def __init__(
         self,
         shape: tuple[int, int, int, int, int],
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        keep_tokens: bool = False,
     ) -> None:
+        _, rows, _, slots, _ = shape
         # Zeros, since a hidden slot still enters the average, with weight 0: it must be finite.
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)  # (layers, rows, H_kv, slots, D)
         self.values = torch.zeros_like(self.keys)
-        self._tokens = torch.zeros(shape[1], shape[3], dtype=torch.long, device=device)
-        self._lengths = [0] * shape[1]
-        self._active = shape[1]
+        self._tokens: Tensor | None = None
+        if keep_tokens:
+            self._tokens = torch.zeros(rows, slots, dtype=torch.long, device=device)
+        self._lengths = [0] * rows
+        self._active = rows  # rows in use; those behind them are retired
 
     @property
     def lengths(self) -> list[int]:
         """Number of tokens in each row, those of retired rows left out."""
         return self._lengths[: self._active]
 
-    def begin(self, positions: Tensor, end: int) -> None:
-        """Make ready to append: say where the new tokens stand.
+    @contextmanager
+    def step(self, tokens: Tensor, counts: Sequence[int] | None = None) -> Iterator[Step]:
+        """Read new tokens: they count when the ``with`` block ends, and not at all if it fails.
 
         Args:
-            positions: Integers, shape ``(T,)`` if all rows are equally long, otherwise
-                ``(B, T)``.
-            end: ``S``, one more than the last of them.
+            tokens: Their ids, shape ``(B, T)``, shorter rows padded at the end.
+            counts: How many of each row are real; ``T`` when left out.
+
+        Yields:
+            Where the tokens stand, and for each layer a cache that is to be passed to it.
+
+        Raises:
+            ValueError: If there is not one row of tokens for each row in use, or not one count
+                from 1 to ``T``.
         """
-        room = self.keys.size(3)
-        if end > room:
-            # At least doubled, so that over a long text each position is moved about once.
-            pad = (0, 0, 0, max(end, 2 * room) - room)
-            self.keys = torch.nn.functional.pad(self.keys, pad)
-            self.values = torch.nn.functional.pad(self.values, pad)
-            self._tokens = torch.nn.functional.pad(self._tokens, pad[-2:])
-        self._positions, self._end = positions, end
-        self._rows = torch.arange(self._active, device=positions.device)[:, None]
-
-    def follow(self, tokens: Tensor) -> Tensor:
-        """Remember new tokens themselves, for a model with token shift; call it after ``begin``.
-
-        Args:
-            tokens: Their ids, shape ``(B, T)``.
-
-        Returns:
-            The id of the token before the first new one in each row, ``-1`` where there is none,
-            shape ``(B,)``.
-        """
-        kept, starts = self._tokens[: self._active], self._positions[..., :1].expand(len(tokens), 1)
-        last = kept.gather(1, (starts - 1).clamp(min=0))
-        self._tokens[self._rows, self._positions] = tokens
-        return last.masked_fill(starts == 0, -1)[:, 0]
-
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the keys and values of new positions of one layer.
-
-        Args:
-            layer: Which.
-            key: Shape ``(B, H_kv, T, D)``.
-            value: Shape ``(B, H_kv, T, D)``.
-
-        Returns:
-            The keys and values in the first ``S`` slots, each of shape ``(B, H_kv, S, D)``.
-        """
-        keys, values = self.keys[layer, : self._active], self.values[layer, : self._active]
-        end, T = self._end, key.size(2)
-        if self._positions.dim() == 1:
-            keys[:, :, end - T : end] = key.detach()
-            values[:, :, end - T : end] = value.detach()
-        else:
-            keys[self._rows, :, self._positions] = key.detach().transpose(1, 2)
-            values[self._rows, :, self._positions] = value.detach().transpose(1, 2)
-        return keys[:, :, :end], values[:, :, :end]
-
-    def end(self, counts: Sequence[int]) -> None:
-        """Count the new tokens of each row that are real."""
+        starts = self.lengths
+        counts = check_counts(counts, tokens, len(starts))
+        (B, T), S = tokens.shape, max(starts) + tokens.size(1)
+        self._make_room(S)
+        where: _Where = slice(B), slice(starts[0], S)
+        is_ragged = min(starts) < max(starts)
+        past_mask = None
+        if is_ragged or (starts[0] > 0 and T > 1):  # else nothing is hidden, or a plain triangle
+            begins = torch.tensor(starts if is_ragged else starts[:1])[:, None]
+            positions = begins + torch.arange(T)  # (B, T), or (1, T) of all rows
+            # Nothing behind my own position: that hides the future, padding and leftovers alike.
+            hidden = torch.arange(S) > positions[:, None, :, None]  # (B or 1, 1, T, S)
+            past_mask = torch.zeros(hidden.shape, dtype=self.keys.dtype)
+            past_mask = past_mask.masked_fill_(hidden, float("-inf")).to(self.keys.device)
+            if is_ragged:
+                where = torch.arange(B)[:, None].to(tokens.device), positions.to(tokens.device)
+        before = None
+        if self._tokens is not None:
+            last = torch.tensor(starts, device=tokens.device)[:, None] - 1  # (B, 1)
+            before = self._tokens[:B].gather(1, last.clamp(min=0))
+            before = before.masked_fill(last < 0, -1)[:, 0]  # (B,)
+            self._tokens[where] = tokens
+        layers = [
+            _Layer(keys, values, where, S, past_mask)
+            for keys, values in zip(self.keys[:, :B], self.values[:, :B], strict=True)
+        ]
+        yield Step(starts if is_ragged else starts[0], layers, before)
         for row, count in enumerate(counts):
             self._lengths[row] += count
+
+    def _make_room(self, slots: int) -> None:
+        """Have at least so many slots."""
+        room = self.keys.size(3)
+        if slots > room:
+            # At least doubled, so that over a long text each position is moved about once.
+            more = max(slots, 2 * room) - room
+            self.keys = F.pad(self.keys, (0, 0, 0, more))
+            self.values = F.pad(self.values, (0, 0, 0, more))
+            if self._tokens is not None:
+                self._tokens = F.pad(self._tokens, (0, more))
 
     def truncate(self, lengths: Sequence[int]) -> None:
         """Forget what lies beyond a length in each row.
@@ -232,7 +263,7 @@ class RaggedCache:
         if list(rows) != [*range(len(self._lengths))]:
             index = torch.tensor(rows, device=self.keys.device)
             self.keys, self.values = self.keys[:, index], self.values[:, index]
-            self._tokens = self._tokens[index]
+            self._tokens = None if self._tokens is None else self._tokens[index]
             self._lengths = [self._lengths[row] for row in rows]
         self.revive()
 
@@ -248,7 +279,8 @@ class RaggedCache:
         if row != last:
             for kept in (self.keys, self.values):
                 kept[:, [row, last]] = kept[:, [last, row]]
-            self._tokens[[row, last]] = self._tokens[[last, row]]
+            if self._tokens is not None:
+                self._tokens[[row, last]] = self._tokens[[last, row]]
             lengths = self._lengths
             lengths[row], lengths[last] = lengths[last], lengths[row]
         self._active = last
@@ -256,3 +288,30 @@ class RaggedCache:
     def revive(self) -> None:
         """Bring the retired rows back into use, behind the others, the last retired first."""
         self._active = len(self._lengths)
+
+
+# Rows and slots of the new tokens: slices, or indices of shapes (B, 1) and (B, T) where rows are of
+# unequal length.
+_Where = tuple[slice, slice] | tuple[Tensor, Tensor]
+
+
+class _Layer(KVCache):
+    """One layer of a [`RaggedCache`][llmbook.cache.RaggedCache], for the length of a step."""
+
+    def __init__(
+        self, keys: Tensor, values: Tensor, where: _Where, end: int, past_mask: Tensor | None
+    ) -> None:
+        super().__init__()
+        self._keys, self._values = keys, values  # all slots, each of shape (B, H_kv, slots, D)
+        self._where, self._end = where, end
+        self.past_mask = past_mask
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write into the slots; returns the keys and values in the first ``S`` of them."""
+        rows, slots = self._where
+        for kept, new in ((self._keys, key.detach()), (self._values, value.detach())):
+            if isinstance(slots, slice):
+                kept[:, :, slots] = new
+            else:  # indices around a slice come out in front of it: (B, T, H_kv, D)
+                kept[rows, :, slots] = new.transpose(1, 2)
+        return self._keys[:, :, : self._end], self._values[:, :, : self._end]

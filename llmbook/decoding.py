@@ -107,15 +107,18 @@ def beam_search(
         done = torch.zeros(B, K, dtype=torch.bool, device=source.device)
         first_rows = K * torch.arange(B, device=source.device)[:, None]  # (B, 1)
         for _ in range(max_new_tokens):
-            logits = model.decode(tokens, memory, memory_mask, caches=caches)[:, -1]
+            logits = model.decode(tokens, memory, memory_mask, caches=caches)[:, -1]  # (B * K, V)
             steps = logits.log_softmax(dim=-1).view(B, K, V)
             # A finished hypothesis has one continuation, which costs nothing.
             steps = steps.masked_fill(done[..., None], float("-inf"))
             steps[..., config.eos_id].masked_fill_(done, 0.0)
-            scores, chosen = (scores[..., None] + steps).flatten(1).topk(K, dim=1)  # (B, K)
-            rows = (first_rows + chosen // V).flatten()  # the beginning that each continues
+            # The K best of all K · V continuations of a source. Flattened, number k · V + v is
+            # token v after beginning k: (B, K, V) -> (B, K * V) -> (B, K).
+            scores, chosen = (scores[..., None] + steps).flatten(1).topk(K, dim=1)
+            rows = (first_rows + chosen // V).flatten()  # (B * K,): the beginning each continues
             tokens = (chosen % V).view(B * K, 1)
-            written = torch.cat((written[rows], tokens), dim=1)
+            # A beginning may be continued twice or not at all: all that belongs to it goes along.
+            written = torch.cat((written[rows], tokens), dim=1)  # (B * K, n + 1)
             done = done.flatten()[rows].view(B, K) | (tokens == config.eos_id).view(B, K)
             if done.all():
                 break

@@ -8,77 +8,40 @@ key and value heads, few biases or none). Sources: Radford et al., "Improving La
 Understanding by Generative Pre-Training" (2018) and "Language Models are Unsupervised Multitask
 Learners" (2019); Touvron et al., "LLaMA" (2023); Qwen Team, "Qwen3 Technical Report" (2025).
 
-Attention and normalization are those of the earlier pages, but here PyTorch's own kernels do the
-work: a whole model is trained and read with them, and they are equal to ours and faster.
+Attention, feed-forward network, normalization and positions are those of the earlier chapters; what
+this module adds is how they are put together, and counted.
 
 Notation: ``B`` batch, ``T`` length of the tokens given, ``S`` length with those in the cache,
 ``H`` query heads, ``H_kv`` key and value heads, ``D`` dimension of a head, ``V`` vocabulary,
 ``d_model`` width of the stream, ``d_ff`` width inside the feed-forward network.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from llmbook._checks import (
     check_at_least_one,
+    check_counts,
     check_even,
     check_positive,
     check_probability,
-    check_sequence,
     check_tokens,
 )
-from llmbook.cache import RaggedCache
-from llmbook.positions import rotary_angles
+from llmbook.attention import MultiHeadAttention
+from llmbook.cache import KVCache, RaggedCache, Step
+from llmbook.layers import FeedForward, LayerNorm, RMSNorm
+from llmbook.positions import RopeScaling, RotaryEmbedding, Rotation
 
-__all__ = ["GPT", "CausalSelfAttention", "GPTBlock", "GPTConfig", "RopeScaling"]
+__all__ = ["GPT", "GPTBlock", "GPTConfig"]
 
 Positions = Literal["learned", "rotary"]
 Norm = Literal["layer", "rms"]
 Activation = Literal["gelu_tanh", "swiglu"]
 Bias = Literal["all", "qkv", "none"]
-Rotation = tuple[Tensor, Tensor]  # cosine and sine of the angle of each dimension
-Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # keeps keys and values, gives all
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """How Llama 3.1 and later stretch rotary positions beyond the length of their first training.
-
-    Pairs that turn slowly turn ``factor`` times more slowly, those that turn fast stay as they
-    were, and those between are mixed. Source: Grattafiori et al., "The Llama 3 Herd of Models"
-    (2024), and the configuration of its weights.
-
-    Raises:
-        ValueError: If a number is not positive, or ``high_freq_factor`` is not the greater one.
-    """
-
-    factor: float = 8.0
-    low_freq_factor: float = 1.0  # turns in the original length below which a pair is slow
-    high_freq_factor: float = 4.0  # turns above which it is fast
-    original_max_length: int = 8192
-
-    def __post_init__(self) -> None:
-        for name in ("factor", "low_freq_factor", "high_freq_factor", "original_max_length"):
-            check_positive(name, getattr(self, name))
-        if self.high_freq_factor <= self.low_freq_factor:
-            raise ValueError(
-                f"high_freq_factor must exceed low_freq_factor ({self.low_freq_factor}), "
-                f"got {self.high_freq_factor}"
-            )
-
-    def stretch(self, frequencies: Tensor) -> Tensor:
-        """The frequencies to turn by, in place of the given ones, radians a position."""
-        turns = self.original_max_length * frequencies / (2 * math.pi)
-        span = self.high_freq_factor - self.low_freq_factor
-        kept = ((turns - self.low_freq_factor) / span).clamp(0, 1)  # 1: fast, 0: slow
-        return kept * frequencies + (1 - kept) * frequencies / self.factor
 
 
 @dataclass(frozen=True)
@@ -144,26 +107,48 @@ class GPTConfig:
             if (choice := getattr(self, name)) not in get_args(kind):
                 raise ValueError(f"{name} must be one of {get_args(kind)}, got {choice!r}")
         if self.positions == "rotary":
-            check_even("head_dim", self.sizes[2])
+            check_even("head_dim", self.head_size)
         check_positive("rope_base", self.rope_base)
         check_positive("norm_eps", self.norm_eps)
         check_probability("dropout", self.dropout)
 
+    @classmethod
+    def llama(cls, **choices: Any) -> "GPTConfig":
+        """The choices of Llama, where no others are given: RoPE, RMSNorm, SwiGLU, no biases.
+
+        Args:
+            **choices: Fields of the configuration.
+        """
+        family = {"positions": "rotary", "norm": "rms", "activation": "swiglu", "bias": "none"}
+        return cls(**family | choices)
+
     @property
-    def sizes(self) -> tuple[int, int, int, int]:
-        """``(H, H_kv, D, d_ff)``, with what was left out filled in."""
-        H = self.num_heads
-        D = self.head_dim or self.d_model // H
-        return H, self.num_kv_heads or H, D, self.d_ff or 4 * self.d_model
+    def kv_heads(self) -> int:
+        """Number of key and value heads, ``H_kv``."""
+        return self.num_kv_heads or self.num_heads
+
+    @property
+    def head_size(self) -> int:
+        """Dimension of a head, ``D``."""
+        return self.head_dim or self.d_model // self.num_heads
+
+    @property
+    def ff_size(self) -> int:
+        """Width inside the feed-forward network, ``d_ff``."""
+        return self.d_ff or 4 * self.d_model
 
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters in each part of the model. See [the count][gpt-parameters]."""
-        H, H_kv, D, d_ff = self.sizes
+        H, H_kv, D, d_ff = self.num_heads, self.kv_heads, self.head_size, self.ff_size
         d, L, V = self.d_model, self.num_layers, self.vocab_size
-        qkv, maps = (H + 2 * H_kv) * D, 2 if self.activation == "swiglu" else 1  # maps up to d_ff
-        at_qkv, everywhere = self.bias != "none", self.bias == "all"
-        attention = d * qkv + at_qkv * qkv + H * D * d + everywhere * d
-        feed_forward = (maps + 1) * d * d_ff + everywhere * (maps * d_ff + d)
+        maps_up = 2 if self.activation == "swiglu" else 1
+        attention = d * (H + 2 * H_kv) * D + H * D * d  # in each block, and so is feed_forward
+        feed_forward = (maps_up + 1) * d * d_ff
+        if self.bias != "none":
+            attention += (H + 2 * H_kv) * D
+        if self.bias == "all":
+            attention += d
+            feed_forward += maps_up * d_ff + d
         normalized = (2 * L + 1) * d + (2 * L * D if self.qk_norm else 0)
         shift = {"token shift": d * d} if self.token_shift else {}
         return {
@@ -196,7 +181,7 @@ class GPTConfig:
         check_at_least_one("length", length)
         if cached < 0:
             raise ValueError(f"cached must not be negative, got {cached}")
-        H, H_kv, D, d_ff = self.sizes
+        H, H_kv, D, d_ff = self.num_heads, self.kv_heads, self.head_size, self.ff_size
         T, S, d, L = length, cached + length, self.d_model, self.num_layers
         matrices = 3 if self.activation == "swiglu" else 2
         shift = {"token shift": 2 * T * d * d} if self.token_shift else {}
@@ -213,111 +198,57 @@ class GPTConfig:
         return sum(self.flops_by_part(length, cached).values())
 
 
-class CausalSelfAttention(nn.Module):
-    """Every position looks back: multi-head attention with all the choices of a GPT.
+class GPTBlock(nn.Module):
+    """Attention, then a feed-forward network; each reads the normalized stream and adds to it.
 
-    Beyond [`MultiHeadAttention`][llmbook.attention.MultiHeadAttention] it knows heads of any
-    dimension, biases on queries, keys and values alone, normalized queries and keys, and rotary
-    angles of each row's own. See [the block][gpt-attention]. Sources: Ainslie et al. (2023) for
-    shared heads, Su et al. (2024) for angles, Qwen Team (2025, section 2) for the normalization.
+    See [the block][gpt-picture]. Sources: Radford et al. (2019, section 2.3); Qwen Team (2025,
+    section 2) for the normalization of queries and keys.
     """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        H, H_kv, D, _ = config.sizes
-        d, bias = config.d_model, config.bias != "none"
-        self.num_heads = H
-        self.group_size = H // H_kv  # query heads that share a key and value head
-        self.head_dim = D
-        self.dropout = config.dropout
-        self.query_proj = nn.Linear(d, H * D, bias=bias)
-        self.key_proj = nn.Linear(d, H_kv * D, bias=bias)
-        self.value_proj = nn.Linear(d, H_kv * D, bias=bias)
-        self.output_proj = nn.Linear(H * D, d, bias=config.bias == "all")
-        self.query_norm = _norm(config, D) if config.qk_norm else nn.Identity()
-        self.key_norm = _norm(config, D) if config.qk_norm else nn.Identity()
-
-    def extra_repr(self) -> str:
-        heads = f"num_heads={self.num_heads}, num_kv_heads={self.num_heads // self.group_size}"
-        return f"{heads}, head_dim={self.head_dim}"
+        c = config
+        self.attention_norm = _norm(c, c.d_model)
+        self.attention = MultiHeadAttention(
+            c.d_model,
+            c.num_heads,
+            num_kv_heads=c.num_kv_heads,
+            head_dim=c.head_dim,
+            bias=c.bias != "none",
+            output_bias=c.bias == "all",
+            query_norm=_norm(c, c.head_size) if c.qk_norm else None,
+            key_norm=_norm(c, c.head_size) if c.qk_norm else None,
+            dropout=c.dropout,
+        )
+        self.feed_forward_norm = _norm(c, c.d_model)
+        self.feed_forward = FeedForward(
+            c.d_model, c.ff_size, activation=c.activation, bias=c.bias == "all"
+        )
+        self.dropout = nn.Dropout(c.dropout)  # on what a sublayer adds
 
     def forward(
         self,
         x: Tensor,
         *,
         rotation: Rotation | None = None,
-        store: Store | None = None,
-        mask: Tensor | None = None,
+        cache: KVCache | None = None,
     ) -> Tensor:
-        """Let every position attend to itself and to those before it.
+        """Pass the stream through the block; no position sees those after it.
 
         Args:
-            x: Shape ``(B, T, d_model)``.
-            rotation: Cosine and sine by which queries and keys turn, each of shape ``(T, D)`` or
-                ``(B, 1, T, D)``.
-            store: Takes the keys and values of ``x``, each of shape ``(B, H_kv, T, D)``, and
-                gives those of all positions so far, shape ``(B, H_kv, S, D)``.
-            mask: Added to the scores, broadcastable to ``(B, 1, T, S)``; without it the future
-                is hidden from each of the last ``T`` positions.
+            x: The stream, shape ``(B, T, d_model)``.
+            rotation: As in [`MultiHeadAttention`][llmbook.attention.MultiHeadAttention].
+            cache: As in ``MultiHeadAttention``.
 
         Returns:
-            Shape ``(B, T, d_model)``.
+            The stream, shape ``(B, T, d_model)``.
 
         Raises:
             ValueError: If ``x`` has another shape.
         """
-        check_sequence("x", x, self.query_proj.in_features)
-        B, T, _ = x.shape
-        query = self.query_norm(self._split_heads(self.query_proj(x)))  # (B, H, T, D)
-        key = self.key_norm(self._split_heads(self.key_proj(x)))  # (B, H_kv, T, D)
-        value = self._split_heads(self.value_proj(x))  # (B, H_kv, T, D)
-        if rotation is not None:
-            query, key = _turn(query, rotation), _turn(key, rotation)
-        if store is not None:
-            key, value = store(key, value)  # (B, H_kv, S, D)
-        if T == 1:
-            # From the last position nothing is hidden, and no query stands before another: those
-            # that share a key go through as rows of one matrix, (B, H, 1, D) -> (B, H_kv, G, D).
-            query = query.view(B, -1, self.group_size, self.head_dim)
-        elif self.group_size > 1:  # (B, H_kv, S, D) -> (B, H, S, D)
-            key = key.repeat_interleave(self.group_size, dim=1)
-            value = value.repeat_interleave(self.group_size, dim=1)
-        dropout = self.dropout if self.training else 0.0
-        is_causal = mask is None and T > 1
-        heads = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal)
-        # (B, H, T, D) -> (B, T, H, D) -> (B, T, H * D) -> (B, T, d_model)
-        heads = heads.view(B, -1, T, self.head_dim).transpose(1, 2).flatten(2)
-        return cast(Tensor, self.output_proj(heads))
-
-    def _split_heads(self, x: Tensor) -> Tensor:
-        # (B, T, heads * D) -> (B, T, heads, D) -> (B, heads, T, D)
-        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
-
-
-class GPTBlock(nn.Module):
-    """Attention, then a feed-forward network; each reads the normalized stream and adds to it.
-
-    See [the block][gpt-picture]. Source: Radford et al. (2019, section 2.3).
-    """
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.attention_norm = _norm(config, config.d_model)
-        self.attention = CausalSelfAttention(config)
-        self.feed_forward_norm = _norm(config, config.d_model)
-        self.feed_forward = _FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)  # on what a sublayer adds
-
-    def forward(
-        self,
-        x: Tensor,
-        *,
-        rotation: Rotation | None = None,
-        store: Store | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Pass the stream through the block; arguments as in its ``attention``."""
-        attended = self.attention(self.attention_norm(x), rotation=rotation, store=store, mask=mask)
+        attended = self.attention(
+            self.attention_norm(x), is_causal=True, rotation=rotation, cache=cache
+        )
         x = x + self.dropout(attended)
         return cast(Tensor, x + self.dropout(self.feed_forward(self.feed_forward_norm(x))))
 
@@ -352,8 +283,11 @@ class GPT(nn.Module):
         super().__init__()
         c = self.config = config
         self.token_embedding = nn.Embedding(c.vocab_size, c.d_model)
-        learned = c.positions == "learned"
-        self.position_embedding = nn.Embedding(c.max_length, c.d_model) if learned else None
+        self.position_embedding = self.rotary = None
+        if c.positions == "learned":
+            self.position_embedding = nn.Embedding(c.max_length, c.d_model)
+        else:
+            self.rotary = RotaryEmbedding(c.head_size, base=c.rope_base, scaling=c.rope_scaling)
         self.shift_proj = nn.Linear(c.d_model, c.d_model, bias=False) if c.token_shift else None
         self.dropout = nn.Dropout(c.dropout)
         self.blocks = nn.ModuleList(GPTBlock(c) for _ in range(c.num_layers))
@@ -361,15 +295,16 @@ class GPT(nn.Module):
         self.output_head = nn.Linear(c.d_model, c.vocab_size, bias=False)
         if c.tie_weights:
             self.output_head.weight = self.token_embedding.weight
+        writing = 0.02 / (2 * c.num_layers) ** 0.5  # two sublayers a block write into the stream
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                writes = name.endswith(("output_proj.weight", "down_proj.weight"))
-                nn.init.normal_(parameter, std=0.02 / (2 * c.num_layers) ** (0.5 * writes))
+            if name.endswith(("output_proj.weight", "down_proj.weight")):
+                nn.init.normal_(parameter, std=writing)
+            elif parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         if self.shift_proj is not None:  # the embedding before counts as much as the token's own
             nn.init.normal_(self.shift_proj.weight, std=c.d_model**-0.5)
-        self._rotations: Rotation | None = None  # made when first needed, where it is needed
 
     def new_cache(self, batch_size: int = 1, capacity: int = 64) -> RaggedCache:
         """An empty cache for the keys and values of all blocks.
@@ -378,9 +313,11 @@ class GPT(nn.Module):
             batch_size: Number of rows, ``B``.
             capacity: Positions to set memory aside for; more are added when they run out.
         """
-        weight, (_, H_kv, D, _) = self.token_embedding.weight, self.config.sizes
-        shape = (self.config.num_layers, batch_size, H_kv, capacity, D)
-        return RaggedCache(shape, dtype=weight.dtype, device=weight.device)
+        weight, c = self.token_embedding.weight, self.config
+        shape = (c.num_layers, batch_size, c.kv_heads, capacity, c.head_size)
+        return RaggedCache(
+            shape, dtype=weight.dtype, device=weight.device, keep_tokens=c.token_shift
+        )
 
     def forward(
         self,
@@ -426,103 +363,46 @@ class GPT(nn.Module):
         """
         if tokens.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere it waits
             check_tokens("tokens", tokens, self.config.vocab_size)
-        B, T = tokens.shape
-        starts = [0] * B if cache is None else list(cache.lengths)
-        counts = [T] * B if counts is None else list(counts)
-        if len(starts) != B or len(counts) != B or not all(1 <= count <= T for count in counts):
-            raise ValueError(
-                f"cache and counts must have {B} rows, each count from 1 to {T}, "
-                f"got {len(starts)} rows and counts {counts}"
-            )
-        c, S = self.config, max(starts) + T
+        starts = [0] * len(tokens) if cache is None else cache.lengths
+        counts = check_counts(counts, tokens, len(starts))
         longest = max(start + count for start, count in zip(starts, counts, strict=True))
-        if longest > c.max_length:
+        if longest > self.config.max_length:
             raise ValueError(
-                f"tokens must end within max_length ({c.max_length}), got {longest} positions"
+                f"tokens must end within max_length ({self.config.max_length}), "
+                f"got {longest} positions"
             )
-        positions = torch.arange(T, device=tokens.device) + starts[0]  # (T,)
-        ragged = any(start != starts[0] for start in starts)
-        if ragged:
-            begins = torch.tensor(starts, device=tokens.device)[:, None]  # (B, 1)
-            positions = begins + torch.arange(T, device=tokens.device)  # (B, T)
+        if cache is not None:
+            with cache.step(tokens, counts) as step:
+                return self._read(tokens, step)
+        return self._read(tokens, Step(0, [None] * len(self.blocks)))
 
-        x, rotation, mask = self.token_embedding(tokens), None, None  # (B, T, d_model)
+    def _read(self, tokens: Tensor, step: Step) -> Tensor:
+        """From ids, shape ``(B, T)``, to the normalized stream, shape ``(B, T, d_model)``."""
+        T, x = tokens.size(1), self.token_embedding(tokens)  # (B, T, d_model)
         if self.position_embedding is not None:
-            x = x + self.position_embedding(positions.clamp(max=c.max_length - 1))
-        else:
-            cos, sin = self._rotation_table(S, x)
-            shape = (B, 1, T, -1) if ragged else (T, -1)
-            rotation = cos[positions].view(shape), sin[positions].view(shape)
-        if ragged or (starts[0] > 0 and T > 1):  # keys that a query must not see stand among S
-            hidden = torch.arange(S, device=x.device) > positions[..., None]  # ([B,] T, S)
-            mask = torch.zeros_like(hidden, dtype=x.dtype).masked_fill_(hidden, float("-inf"))
-            mask = mask.view(-1, 1, T, S)
-        if cache is not None:
-            cache.begin(positions, S)
+            begins = torch.tensor(step.offset, device=tokens.device)  # one, or (B,)
+            positions = begins[..., None] + torch.arange(T, device=tokens.device)  # (T,) or (B, T)
+            # Padding may stand beyond the table. What is added to it does not matter.
+            x = x + self.position_embedding(positions.clamp(max=self.config.max_length - 1))
+        rotation = None if self.rotary is None else self.rotary.rotation(x, step.offset)
         if self.shift_proj is not None:
-            x = x + self._before(tokens, cache)
+            x = x + self._shifted(tokens, step.before)
         x = self.dropout(x)
-        for layer, block in enumerate(self.blocks):
-            store = None if cache is None else partial(cache.append, layer)
-            x = block(x, rotation=rotation, store=store, mask=mask)
-        if cache is not None:
-            cache.end(counts)
+        for block, cache in zip(self.blocks, step.layers, strict=True):
+            x = block(x, rotation=rotation, cache=cache)
         return cast(Tensor, self.final_norm(x))
 
-    def _before(self, tokens: Tensor, cache: RaggedCache | None) -> Tensor:
-        """What each token is told of the one before it, shape ``(B, T, d_model)``."""
-        last = tokens.new_full((len(tokens),), -1) if cache is None else cache.follow(tokens)
-        before = torch.cat((last[:, None], tokens[:, :-1]), dim=1)  # (B, T); -1: there is none
-        shift = cast(nn.Linear, self.shift_proj)
-        told = shift(self.token_embedding(before.clamp(min=0)))
-        return cast(Tensor, told * (before >= 0).to(told.dtype)[..., None])
-
-    def _rotation_table(self, length: int, like: Tensor) -> Rotation:
-        """Cosine and sine for all positions below ``length``, each of shape ``(_, D)``."""
-        table = self._rotations
-        if (
-            table is None
-            or len(table[0]) < length
-            or (table[0].device, table[0].dtype) != (like.device, like.dtype)
-        ):
-            c = self.config
-            angles = rotary_angles(1, c.sizes[2], base=c.rope_base, offset=1)
-            if c.rope_scaling is not None:
-                angles = c.rope_scaling.stretch(angles)
-            places = torch.arange(2 * length, dtype=torch.float64)  # room for steps to come
-            angles = places[:, None] * angles  # of one position times positions
-            cos, sin = angles.cos(), angles.sin()
-            table = torch.cat((cos, cos), 1).to(like), torch.cat((-sin, sin), 1).to(like)
-            self._rotations = table
-        return table
+    def _shifted(self, tokens: Tensor, before: Tensor | None) -> Tensor:
+        """A map of the embedding before each token, zeros where there is none: (B, T, d_model)."""
+        if before is None:
+            before = tokens.new_full((len(tokens),), -1)
+        previous = torch.cat((before[:, None], tokens[:, :-1]), dim=1)  # (B, T); -1: there is none
+        shift_proj = cast(nn.Linear, self.shift_proj)
+        shifted = shift_proj(self.token_embedding(previous.clamp(min=0)))
+        return cast(Tensor, shifted * (previous >= 0).to(shifted.dtype)[..., None])
 
 
-class _FeedForward(nn.Module):
-    """[`FeedForward`][llmbook.layers.FeedForward] with GPT-2's GELU, and biases by choice."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        d, d_ff, bias = config.d_model, config.sizes[3], config.bias == "all"
-        gated = config.activation == "swiglu"
-        self.gate_proj = nn.Linear(d, d_ff, bias=bias) if gated else None
-        self.up_proj = nn.Linear(d, d_ff, bias=bias)
-        self.down_proj = nn.Linear(d_ff, d, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.up_proj(x)  # (B, T, d_ff)
-        if self.gate_proj is None:
-            hidden = F.gelu(hidden, approximate="tanh")
-        else:
-            hidden = F.silu(self.gate_proj(x)) * hidden
-        return cast(Tensor, self.down_proj(hidden))
-
-
-def _norm(config: GPTConfig, width: int) -> nn.LayerNorm | nn.RMSNorm:
-    return (nn.LayerNorm if config.norm == "layer" else nn.RMSNorm)(width, eps=config.norm_eps)
-
-
-def _turn(x: Tensor, rotation: Rotation) -> Tensor:
-    """[`apply_rotary`][llmbook.positions.apply_rotary], its cosines and sines made before."""
-    cos, sin = rotation  # the sine of the first half is negative
-    first, second = x.chunk(2, dim=-1)
-    return torch.addcmul(x * cos, torch.cat((second, first), dim=-1), sin)
+def _norm(config: GPTConfig, width: int) -> LayerNorm | RMSNorm:
+    if config.norm == "layer":
+        return LayerNorm(width, eps=config.norm_eps)
+    return RMSNorm(width, eps=config.norm_eps)

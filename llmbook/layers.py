@@ -6,12 +6,15 @@ section 5.4) do it after the sum, which is called post-norm; most models since d
 sublayer, which is called pre-norm (Xiong et al., "On Layer Normalization in the Transformer
 Architecture", 2020).
 
+The formulas of normalization stand at the classes; torch's kernels compute them, in one pass over
+the numbers and, in half precision, with sums in float32.
+
 Notation: ``B`` batch, ``T`` target length, ``S`` source length, ``d_model`` width of the
 stream, ``d_ff`` width inside the feed-forward network.
 """
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal, TypedDict, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +26,15 @@ from llmbook.cache import KVCache
 
 __all__ = ["DecoderLayer", "EncoderLayer", "FeedForward", "LayerNorm", "RMSNorm"]
 
-Activation = Literal["relu", "gelu", "swiglu"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "swiglu"]
+
+
+class LayerOptions(TypedDict, total=False):
+    """What [`EncoderLayer`][llmbook.layers.EncoderLayer]s and decoder layers may be told."""
+
+    dropout: float
+    activation: Activation
+    norm_first: bool
 
 
 class LayerNorm(nn.Module):
@@ -67,9 +78,7 @@ class LayerNorm(nn.Module):
             ValueError: If the last dimension is not ``d_model``.
         """
         check_width("x", x, self.d_model)
-        centred = x - x.mean(dim=-1, keepdim=True)
-        variance = centred.square().mean(dim=-1, keepdim=True)
-        return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
+        return F.layer_norm(x, (self.d_model,), self.weight, self.bias, self.eps)
 
 
 class RMSNorm(nn.Module):
@@ -111,10 +120,7 @@ class RMSNorm(nn.Module):
             ValueError: If the last dimension is not ``d_model``.
         """
         check_width("x", x, self.d_model)
-        # In half precision the squares overflow early and add up badly: at least float32.
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = (wide.square().mean(dim=-1, keepdim=True) + self.eps).rsqrt()
-        return (wide * scale).to(x.dtype) * self.weight
+        return F.rms_norm(x, (self.d_model,), self.weight, self.eps)
 
 
 class FeedForward(nn.Module):
@@ -123,37 +129,49 @@ class FeedForward(nn.Module):
     $$\operatorname{FFN}(x) = \operatorname{activation}(x W_\text{up} + b_\text{up})\,
     W_\text{down} + b_\text{down}$$
 
-    With ``"swiglu"`` a third map opens and closes the hidden units, and no bias is added:
-    $(\operatorname{SiLU}(x W_\text{gate}) \odot x W_\text{up})\, W_\text{down}$. See
+    With ``"swiglu"`` a third map opens and closes the hidden units, and by default no bias is
+    added: $(\operatorname{SiLU}(x W_\text{gate}) \odot x W_\text{up})\, W_\text{down}$. See
     [feed-forward][feed-forward]. Sources: Vaswani et al. (2017, section 3.3, equation 2) for
-    ReLU; Shazeer, "GLU Variants Improve Transformer" (2020, equation 6) for SwiGLU.
+    ReLU; Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016, section 2) for GELU and its
+    approximation by a hyperbolic tangent, which GPT-2 has; Shazeer, "GLU Variants Improve
+    Transformer" (2020, equation 6) for SwiGLU.
 
     Args:
         d_model: Width of input and output.
         d_ff: Width of the hidden layer.
-        activation: ``"relu"``, ``"gelu"`` or ``"swiglu"``.
+        activation: ``"relu"``, ``"gelu"``, ``"gelu_tanh"`` or ``"swiglu"``.
+        bias: Whether the maps add biases; left out, all do but those of SwiGLU.
         dropout: Probability of dropping a hidden unit in training.
 
     Raises:
-        ValueError: If a width is below 1, ``activation`` is none of the three, or ``dropout``
-            is outside [0, 1].
+        ValueError: If a width is below 1, ``activation`` is unknown, or ``dropout`` is outside
+            [0, 1].
     """
 
     def __init__(
-        self, d_model: int, d_ff: int, *, activation: Activation = "relu", dropout: float = 0.0
+        self,
+        d_model: int,
+        d_ff: int,
+        *,
+        activation: Activation = "relu",
+        bias: bool | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         check_at_least_one("d_model", d_model)
         check_at_least_one("d_ff", d_ff)
         check_probability("dropout", dropout)
-        if activation not in ("relu", "gelu", "swiglu"):
-            raise ValueError(f"activation must be 'relu', 'gelu' or 'swiglu', got {activation!r}")
-        gated = activation == "swiglu"
+        if activation not in get_args(Activation):
+            raise ValueError(
+                f"activation must be one of {get_args(Activation)}, got {activation!r}"
+            )
+        is_gated = activation == "swiglu"
+        bias = not is_gated if bias is None else bias
         self.activation = activation
         self.dropout = dropout
-        self.gate_proj = nn.Linear(d_model, d_ff, bias=False) if gated else None
-        self.up_proj = nn.Linear(d_model, d_ff, bias=not gated)
-        self.down_proj = nn.Linear(d_ff, d_model, bias=not gated)
+        self.gate_proj = nn.Linear(d_model, d_ff, bias=bias) if is_gated else None
+        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the network to each position.
@@ -171,9 +189,15 @@ class FeedForward(nn.Module):
         hidden = self.up_proj(x)  # (..., d_ff)
         if self.gate_proj is not None:
             hidden = F.silu(self.gate_proj(x)) * hidden
+        elif self.activation == "relu":
+            hidden = F.relu(hidden)
         else:
-            hidden = F.relu(hidden) if self.activation == "relu" else F.gelu(hidden)
-        output: Tensor = self.down_proj(F.dropout(hidden, self.dropout, self.training))
+            hidden = F.gelu(
+                hidden, approximate="tanh" if self.activation == "gelu_tanh" else "none"
+            )
+        if self.training:
+            hidden = F.dropout(hidden, self.dropout)
+        output: Tensor = self.down_proj(hidden)
         return output
 
 
@@ -203,7 +227,7 @@ class EncoderLayer(_ResidualLayer):
         d_ff: Width inside the feed-forward network.
         dropout: Probability of dropping an attention weight, a hidden unit, or a number that a
             sublayer adds, in training.
-        activation: ``"relu"``, ``"gelu"`` or ``"swiglu"``.
+        activation: As in [`FeedForward`][llmbook.layers.FeedForward].
         norm_first: Normalize before each sublayer (pre-norm), not after the sum (post-norm).
 
     Raises:
@@ -256,8 +280,8 @@ class DecoderLayer(_ResidualLayer):
         num_heads: Number of attention heads; must divide ``d_model``.
         d_ff: Width inside the feed-forward network.
         dropout: As in [`EncoderLayer`][llmbook.layers.EncoderLayer].
-        activation: ``"relu"``, ``"gelu"`` or ``"swiglu"``.
-        norm_first: Normalize before each sublayer (pre-norm), not after the sum (post-norm).
+        activation: As in ``EncoderLayer``.
+        norm_first: As in ``EncoderLayer``.
 
     Raises:
         ValueError: If the sizes do not fit together or ``dropout`` is outside [0, 1].

@@ -11,12 +11,13 @@ width of the stream.
 """
 
 from dataclasses import dataclass
+from typing import Unpack
 
 from torch import Tensor, nn
 
 from llmbook._checks import check_at_least_one, check_tokens
 from llmbook.cache import KVCache
-from llmbook.layers import Activation, DecoderLayer, EncoderLayer, LayerNorm
+from llmbook.layers import Activation, DecoderLayer, EncoderLayer, LayerNorm, LayerOptions
 from llmbook.positions import SinusoidalEncoding
 
 __all__ = [
@@ -61,10 +62,9 @@ class TransformerEncoder(nn.Module):
         d_model: Width of the stream.
         num_heads: Number of attention heads; must divide ``d_model``.
         d_ff: Width inside the feed-forward networks.
-        dropout: As in [`EncoderLayer`][llmbook.layers.EncoderLayer].
-        activation: ``"relu"``, ``"gelu"`` or ``"swiglu"``.
-        norm_first: Pre-norm. The stream itself is then never normalized, so one more
-            normalization stands at its end.
+        **options: ``dropout``, ``activation`` and ``norm_first`` of the layers, as in
+            [`EncoderLayer`][llmbook.layers.EncoderLayer]. With pre-norm the stream itself is never
+            normalized, so one more normalization stands at its end.
 
     Raises:
         ValueError: If a size is below 1, sizes do not fit together, or ``dropout`` is outside
@@ -77,25 +77,14 @@ class TransformerEncoder(nn.Module):
         d_model: int,
         num_heads: int,
         d_ff: int,
-        *,
-        dropout: float = 0.0,
-        activation: Activation = "relu",
-        norm_first: bool = False,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__()
         check_at_least_one("num_layers", num_layers)
         self.layers = nn.ModuleList(
-            EncoderLayer(
-                d_model,
-                num_heads,
-                d_ff,
-                dropout=dropout,
-                activation=activation,
-                norm_first=norm_first,
-            )
-            for _ in range(num_layers)
+            EncoderLayer(d_model, num_heads, d_ff, **options) for _ in range(num_layers)
         )
-        self.final_norm = LayerNorm(d_model) if norm_first else nn.Identity()
+        self.final_norm = LayerNorm(d_model) if options.get("norm_first") else nn.Identity()
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Pass the stream through every layer.
@@ -127,9 +116,7 @@ class TransformerDecoder(nn.Module):
         d_model: Width of the stream.
         num_heads: Number of attention heads; must divide ``d_model``.
         d_ff: Width inside the feed-forward networks.
-        dropout: As in [`EncoderLayer`][llmbook.layers.EncoderLayer].
-        activation: ``"relu"``, ``"gelu"`` or ``"swiglu"``.
-        norm_first: Pre-norm, with one more normalization at the end.
+        **options: As in [`TransformerEncoder`][llmbook.transformer.TransformerEncoder].
 
     Raises:
         ValueError: If a size is below 1, sizes do not fit together, or ``dropout`` is outside
@@ -142,25 +129,14 @@ class TransformerDecoder(nn.Module):
         d_model: int,
         num_heads: int,
         d_ff: int,
-        *,
-        dropout: float = 0.0,
-        activation: Activation = "relu",
-        norm_first: bool = False,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__()
         check_at_least_one("num_layers", num_layers)
         self.layers = nn.ModuleList(
-            DecoderLayer(
-                d_model,
-                num_heads,
-                d_ff,
-                dropout=dropout,
-                activation=activation,
-                norm_first=norm_first,
-            )
-            for _ in range(num_layers)
+            DecoderLayer(d_model, num_heads, d_ff, **options) for _ in range(num_layers)
         )
-        self.final_norm = LayerNorm(d_model) if norm_first else nn.Identity()
+        self.final_norm = LayerNorm(d_model) if options.get("norm_first") else nn.Identity()
 
     def new_caches(self) -> list[tuple[KVCache, KVCache]]:
         """Empty caches of every layer, for self-attention and for cross-attention."""
@@ -246,25 +222,14 @@ class Transformer(nn.Module):
                 f"source_vocab_size {c.source_vocab_size} and "
                 f"target_vocab_size {c.target_vocab_size}"
             )
-        shape = (c.d_model, c.num_heads, c.d_ff)
+        sizes = (c.d_model, c.num_heads, c.d_ff)
+        options = LayerOptions(dropout=c.dropout, activation=c.activation, norm_first=c.norm_first)
         self.source_embedding = nn.Embedding(c.source_vocab_size, c.d_model)
         self.target_embedding = nn.Embedding(c.target_vocab_size, c.d_model)
         self.positions = SinusoidalEncoding(c.d_model)
         self.dropout = nn.Dropout(c.dropout)
-        self.encoder = TransformerEncoder(
-            c.num_encoder_layers,
-            *shape,
-            dropout=c.dropout,
-            activation=c.activation,
-            norm_first=c.norm_first,
-        )
-        self.decoder = TransformerDecoder(
-            c.num_decoder_layers,
-            *shape,
-            dropout=c.dropout,
-            activation=c.activation,
-            norm_first=c.norm_first,
-        )
+        self.encoder = TransformerEncoder(c.num_encoder_layers, *sizes, **options)
+        self.decoder = TransformerDecoder(c.num_decoder_layers, *sizes, **options)
         self.output_head = nn.Linear(c.d_model, c.target_vocab_size, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -52,17 +52,13 @@ __all__ = [
     "paragraphs",
 ]
 
-CONFIG = GPTConfig(
+CONFIG = GPTConfig.llama(
     vocab_size=1024,
     max_length=256,
     d_model=128,
     num_layers=3,
     num_heads=4,
     d_ff=344,  # the 8/3 of d_model that SwiGLU takes in place of 4, rounded
-    positions="rotary",
-    norm="rms",
-    activation="swiglu",
-    bias="none",
     tie_weights=False,  # of so few texts a tied model learns much more slowly
     dropout=0.15,
 )

@@ -40,17 +40,13 @@ TOKENIZER = Tokenizer.train(
     pattern=r"(?s:.)",  # a character is a word, so none of the tokens is longer
     special_tokens=CHAT_TOKENS,
 )
-CONFIG = GPTConfig(
+CONFIG = GPTConfig.llama(
     vocab_size=TOKENIZER.vocab_size,
     max_length=64,
     d_model=64,
     num_layers=3,
     num_heads=4,
     d_ff=128,
-    positions="rotary",
-    norm="rms",
-    activation="swiglu",
-    bias="none",
     tie_weights=False,
 )
 LINEAR_MAPS = (

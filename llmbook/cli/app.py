@@ -185,7 +185,7 @@ def generate(
     from llmbook.generation import GenerationConfig, TextGenerator
 
     config = GenerationConfig(
-        max_new_tokens, temperature, top_k, top_p, min_p, tuple(stop or ()), seed=seed
+        max_new_tokens, temperature, top_k, top_p, min_p, tuple(stop or ()), seed=seed, lookup=15
     )
     if not prompts:
         if sys.stdin.isatty():
@@ -238,7 +238,7 @@ def chat(
     """
     from llmbook.generation import GenerationConfig, TextGenerator
 
-    config = GenerationConfig(max_new_tokens, temperature, min_p=0.05, seed=seed)
+    config = GenerationConfig(max_new_tokens, temperature, min_p=0.05, seed=seed, lookup=15)
     loaded = _load(model)
     if loaded.chat_template is None:
         raise ValueError(
@@ -334,9 +334,8 @@ def info(
     """
     loaded = _load(model)
     c, tokenizer = loaded.model.config, loaded.tokenizer
-    H, H_kv, D, d_ff = c.sizes
     count, length = c.num_parameters(), length or c.max_length
-    cached = 2 * c.num_layers * H_kv * D  # keys and values of a token
+    cached = 2 * c.num_layers * c.kv_heads * c.head_size  # keys and values of a token
     ends = ", ".join(f"{i} {tokenizer.decode([i])}" for i in loaded.end_ids)
     for title, parts in (
         ("parameters", c.parameters_by_part()),
@@ -346,8 +345,8 @@ def info(
         for part, size in [*parts.items(), ("together", sum(parts.values()))]:
             typer.echo(f"  {part:20}{size:>24,}{size / sum(parts.values()):>9.1%}")
     facts = {
-        "blocks": f"{c.num_layers}, d_model {c.d_model:,}, d_ff {d_ff:,}",
-        "heads": f"{H} of dimension {D}, {H_kv} for keys and values",
+        "blocks": f"{c.num_layers}, d_model {c.d_model:,}, d_ff {c.ff_size:,}",
+        "heads": f"{c.num_heads} of dimension {c.head_size}, {c.kv_heads} for keys and values",
         "choices": f"{c.positions} positions, {c.norm} norm, {c.activation}, bias {c.bias}"
         + (", QK-norm" if c.qk_norm else "")
         + (", tied tables" if c.tie_weights else ""),

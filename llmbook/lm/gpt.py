@@ -93,6 +93,7 @@ class OwnModel:
                 stop=() if self.chat else tuple(stop),  # in a chat, a thought may hold them
                 end_ids=self.loaded.end_ids,
                 seed=tuple(seeds[i] for i in chunk),
+                lookup=15,  # answers repeat words of the question: fewer steps, the same text
                 logprobs=logprobs,
             )
             written = self.generator.generate([rows[i] for i in chunk], config)

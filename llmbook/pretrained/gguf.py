@@ -25,8 +25,8 @@ from torch import Tensor
 
 from llmbook._files import reading
 from llmbook.errors import UnsupportedError
-from llmbook.gpt import Bias, GPTConfig, RopeScaling
-from llmbook.positions import rotary_angles
+from llmbook.gpt import Bias, GPTConfig
+from llmbook.positions import RopeScaling, rotary_angles
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
 
 __all__ = ["GGUF", "PackedTensor", "read_gguf"]
@@ -155,12 +155,13 @@ class GGUF:
                 )
         if "attention.sliding_window" in values:  # up to its width, a window hides nothing
             sizes["max_length"] = min(sizes["max_length"], values["attention.sliding_window"])
-        config = GPTConfig(
+        make_config = GPTConfig if kind == "gpt2" else GPTConfig.llama
+        config = make_config(
             vocab_size=self.tensors["token_embd.weight"].shape[0],
             tie_weights="output.weight" not in self.tensors,
             bias=self._bias(),
+            qk_norm=kind == "qwen3",
             **sizes,
-            **_CHOICES[kind],
         )
         return self._with_rope_scaling(config)
 
@@ -184,7 +185,7 @@ class GGUF:
             return config
         divisors = packed.unpack()
         scaling = RopeScaling(factor=float(divisors.max()))
-        frequencies = rotary_angles(2, config.sizes[2], base=config.rope_base)[1].float()
+        frequencies = rotary_angles(2, config.head_size, base=config.rope_base)[1].float()
         expected = frequencies / scaling.stretch(frequencies)
         if divisors.shape != expected.shape or not torch.allclose(divisors, expected, rtol=1e-3):
             raise UnsupportedError(
@@ -286,8 +287,6 @@ _HARMLESS = {  # checked above, or of no consequence
     "attention.sliding_window",
     "rope.dimension_count",
 }
-_ROTARY: dict[str, Any] = {"positions": "rotary", "norm": "rms", "activation": "swiglu"}
-_CHOICES = {"gpt2": {}, "llama": _ROTARY, "qwen2": _ROTARY, "qwen3": _ROTARY | {"qk_norm": True}}
 
 # How words are cut, by the name the file gives. Llama 3 and Qwen2 differ in digits only: up to
 # three of them make a word, or each its own.

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from llmbook._files import read_json, reading
 from llmbook.errors import UnsupportedError
-from llmbook.gpt import GPT, Bias, GPTConfig, RopeScaling
+from llmbook.gpt import GPT, Bias, GPTConfig
+from llmbook.positions import RopeScaling
 
 __all__ = ["Layout", "StoredTensor", "build", "is_transposed", "open_safetensors", "read_config"]
 
@@ -164,7 +165,7 @@ def build(
         sizes = [parameter.shape[0] for parameter in parameters.values()]
         for ours, part in zip(parameters, torch.split(weight, sizes), strict=True):
             if layout.neighbours and ("query_proj" in ours or "key_proj" in ours):
-                part = _from_neighbours(part, config.sizes[2])
+                part = _from_neighbours(part, config.head_size)
             state[ours] = place(part.contiguous())
     # Not strict, since of a tied head one name is left out: the rest has been checked.
     model.load_state_dict(state, strict=False, assign=True)
@@ -330,7 +331,7 @@ def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
     if window is not None and (kind == "mistral" or _get(data, "use_sliding_window", bool, False)):
         max_length = min(max_length, window)  # up to its width, a window hides nothing
     num_heads = _need(data, "num_attention_heads")
-    config = GPTConfig(
+    config = GPTConfig.llama(
         vocab_size=_need(data, "vocab_size"),
         max_length=max_length,
         d_model=_need(data, "hidden_size"),
@@ -339,12 +340,9 @@ def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
         num_kv_heads=_get(data, "num_key_value_heads", int, num_heads),
         head_dim=_get(data, "head_dim", int, 128 if kind == "qwen3" else None),
         d_ff=_need(data, "intermediate_size"),
-        positions="rotary",
         rope_base=_get(rope, "rope_theta", float, _get(data, "rope_theta", float, 10_000.0)),
         rope_scaling=_rope_scaling(rope),
-        norm="rms",
         norm_eps=_get(data, "rms_norm_eps", float, 1e-6),
-        activation="swiglu",
         bias=bias,
         qk_norm=kind == "qwen3",
         tie_weights=_get(data, "tie_word_embeddings", bool, False),

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from llmbook._files import read_json, reading
-from llmbook.gpt import GPTConfig, RopeScaling
+from llmbook.gpt import GPTConfig
+from llmbook.positions import RopeScaling
 from llmbook.pretrained import fetch
 from llmbook.pretrained.gguf import read_gguf
 from llmbook.pretrained.layouts import (

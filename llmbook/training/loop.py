@@ -34,7 +34,6 @@ from llmbook._files import locked
 from llmbook._progress import progress as progress_of
 from llmbook.training import distributed
 from llmbook.training.checkpoint import RunFolder
-from llmbook.training.cross_entropy import IGNORED, cross_entropy
 
 __all__ = [
     "TokenBatches",
@@ -48,6 +47,7 @@ __all__ = [
 Batch = TypeVar("Batch")
 Precision = Literal["float32", "bfloat16"]
 _INTEGERS = (torch.int32, torch.int64)
+_IGNORED = -100  # as an answer: this position does not count
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,12 @@ def next_token_loss(
                 f"counted must be boolean of the shape of tokens {tuple(tokens.shape)}, "
                 f"got shape {tuple(counted.shape)} of {counted.dtype}"
             )
-        answers = answers.masked_fill(~counted[:, 1:], IGNORED)
+        answers = answers.masked_fill(~counted[:, 1:], _IGNORED)
     if pad_id is not None:
-        answers = answers.masked_fill(answers == pad_id, IGNORED)
-    # A compiler has ways of its own, and a GPU does not mind the passes.
-    ours = logits.is_cpu and not torch.compiler.is_compiling()
-    return (cross_entropy if ours else F.cross_entropy)(logits.flatten(0, 1), answers.flatten())
+        answers = answers.masked_fill(answers == pad_id, _IGNORED)
+    # In half precision the sums would add up badly: at least float32.
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(wide.flatten(0, 1), answers.flatten(), ignore_index=_IGNORED)
 
 
 class TokenBatches:

@@ -55,17 +55,13 @@ class Settings:
         """The model for texts of so many bytes; its parts are those of Llama."""
         # Each token should be seen often enough to be learned: 1 MB gives 4096 tokens.
         fitting = min(8192, max(512, 2 ** round(math.log2(4 * math.sqrt(size)))))
-        return GPTConfig(
+        return GPTConfig.llama(
             vocab_size=self.vocab_size or fitting,
             max_length=self.length,
             d_model=self.d_model,
             num_layers=self.num_layers,
             num_heads=self.num_heads or max(1, self.d_model // 32),
             d_ff=max(1, self.d_model * 8 // 3),  # three such matrices weigh as two of 4 · d_model
-            positions="rotary",
-            norm="rms",
-            activation="swiglu",
-            bias="none",
             dropout=self.dropout,
         )
 

@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from llmbook.attention import (
     MultiHeadAttention,
+    attention_weights,
     causal_mask,
     padding_mask,
     scaled_dot_product_attention,
 )
+from llmbook.cache import KVCache
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 SIZES = [(2, 3, 7, 7, 8), (1, 1, 1, 1, 4), (3, 5, 9, 4, 6), (1, 2, 1, 11, 10), (2, 1, 13, 13, 2)]
@@ -43,15 +45,17 @@ def some_mask(kind: str, T: int, S: int, dtype: torch.dtype) -> Tensor | None:
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("kind", ["none", "boolean", "additive", "additive with -inf"])
-@pytest.mark.parametrize("return_weights", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(("B", "H", "T", "S", "D"), SIZES)
-def test_scaled_dot_product_attention(B, H, T, S, D, return_weights, kind, dtype):
+def test_scaled_dot_product_attention(B, H, T, S, D, fused, kind, dtype):
     torch.manual_seed(0)
     shapes = ((B, H, T, D), (B, H, S, D), (B, H, S, D + 1))
     inputs = [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
     mask = some_mask(kind, T, S, dtype)
-    ours = scaled_dot_product_attention(*inputs, mask, return_weights=return_weights)
-    output = ours[0] if return_weights else ours
+    if fused:
+        output = scaled_dot_product_attention(*inputs, mask)
+    else:
+        output = attention_weights(*inputs[:2], mask) @ inputs[2]
     reference = F.scaled_dot_product_attention(*inputs, attn_mask=mask)
     assert_equal(output, reference)
     for mine, theirs in zip(gradients(output, inputs), gradients(reference, inputs), strict=True):
@@ -59,16 +63,14 @@ def test_scaled_dot_product_attention(B, H, T, S, D, return_weights, kind, dtype
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("return_weights", [False, True])
 @pytest.mark.parametrize("scale", [None, 0.3])
-def test_causal_and_scale(dtype, return_weights, scale):
+def test_causal_and_scale(dtype, scale):
     torch.manual_seed(1)
     query, key, value = torch.randn(3, 2, 4, 6, 8, dtype=dtype).unbind()
-    ours = scaled_dot_product_attention(
-        query, key, value, is_causal=True, scale=scale, return_weights=return_weights
-    )
-    reference = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
-    assert_equal(ours[0] if return_weights else ours, reference)
+    options = {"is_causal": True, "scale": scale}
+    reference = F.scaled_dot_product_attention(query, key, value, **options)
+    assert_equal(scaled_dot_product_attention(query, key, value, **options), reference)
+    assert_equal(attention_weights(query, key, **options) @ value, reference)
 
 
 def pair(
@@ -142,7 +144,7 @@ def test_multi_head_attention(B, T, S, d_model, num_heads, bias, kind, cross, dt
 
     arguments = {"mask": mask, "is_causal": "causal" in kind}
     output = ours(x, source if cross else None, **arguments)
-    same, weights = ours(x, source if cross else None, **arguments, return_weights=True)
+    weights = ours.weights(x, source if cross else None, **arguments)
     expected, expected_weights = reference(
         x,
         source,
@@ -152,7 +154,6 @@ def test_multi_head_attention(B, T, S, d_model, num_heads, bias, kind, cross, dt
         average_attn_weights=False,
     )
     assert_equal(output, expected)
-    assert_equal(same, expected)
     assert_equal(weights, expected_weights)
 
     inputs = [x, source] if cross else [x]
@@ -180,16 +181,25 @@ def test_grouped_queries_against_torch(num_kv_heads):
     heads = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
     expected = layer.output_proj(heads.transpose(1, 2).flatten(2))
     assert_equal(layer(x, is_causal=True), expected)
+    average = layer.weights(x, is_causal=True) @ value.repeat_interleave(6 // num_kv_heads, dim=1)
+    assert_equal(average, heads)
+    # One query, whose heads go through in groups, each with a mask of its own.
+    mask = torch.randn(2, 6, 1, 5, dtype=torch.float64)
+    heads = F.scaled_dot_product_attention(query[:, :, 4:], key, value, mask, enable_gqa=True)
+    cache = KVCache()
+    layer(x[:, :4], is_causal=True, cache=cache)
+    expected = layer.output_proj(heads.transpose(1, 2).flatten(2))
+    assert_equal(layer(x[:, 4:], mask=mask, is_causal=True, cache=cache), expected)
 
 
 def test_dropout_in_training_only():
     torch.manual_seed(4)
-    layer = MultiHeadAttention(8, 2, dropout=0.5)
-    x = torch.randn(4, 6, 8)
-    _, weights = layer(x, return_weights=True)
+    query, key = torch.randn(2, 4, 6, 8).unbind()
+    value = torch.eye(6).expand(4, 6, 6)  # the output is the weights themselves
+    weights = scaled_dot_product_attention(query, key, value, dropout_p=0.5)
     assert (weights == 0).float().mean() == pytest.approx(0.5, abs=0.15)
-    kept = weights[weights > 0]
+    assert_equal(weights[weights > 0], attention_weights(query, key)[weights > 0] / 0.5)
+    layer, x = MultiHeadAttention(8, 2, dropout=0.5), torch.randn(4, 6, 8)
+    assert not torch.equal(layer(x), layer(x))
     layer.eval()
-    _, full = layer(x, return_weights=True)
-    assert_equal(kept, full[weights > 0] / 0.5)
-    assert_equal(layer(x), layer(x))
+    assert torch.equal(layer(x), layer(x))

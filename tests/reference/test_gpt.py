@@ -12,7 +12,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from llmbook.gpt import GPT, GPTConfig, RopeScaling
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.positions import RopeScaling
 
 # Of the parts of a block: ours on the right.
 GPT2_NAMES = {
@@ -168,7 +169,7 @@ class ExactAngles(nn.Module):
     def __init__(self, config: transformers.PreTrainedConfig) -> None:
         super().__init__()
         ours = our_config(config)
-        self.base, self.D, self.scaling = ours.rope_base, ours.sizes[2], ours.rope_scaling
+        self.base, self.D, self.scaling = ours.rope_base, ours.head_size, ours.rope_scaling
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         frequency = self.base ** (-torch.arange(0, self.D, 2, dtype=torch.float64) / self.D)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from llmbook.attention import (
     MultiHeadAttention,
+    attention_weights,
     causal_mask,
     padding_mask,
     scaled_dot_product_attention,
@@ -47,12 +48,12 @@ def test_each_row_of_weights_sums_to_one_or_zero(T, S, D, seed):
         torch.randn(2, n, D, generator=generator, dtype=torch.float64) for n in (T, S, S)
     )
     mask = torch.rand(2, T, S, generator=generator) < 0.5
-    output, weights = scaled_dot_product_attention(query, key, value, mask, return_weights=True)
+    weights = attention_weights(query, key, mask)
     fused = scaled_dot_product_attention(query, key, value, mask)
     assert (weights >= 0).all() and (weights[~mask] == 0).all()
     torch.testing.assert_close(weights.sum(-1), mask.any(-1).double())
-    torch.testing.assert_close(output, fused, rtol=0, atol=1e-12)
-    assert (output[~mask.any(-1)] == 0).all() and (fused[~mask.any(-1)] == 0).all()
+    torch.testing.assert_close(weights @ value, fused, rtol=0, atol=1e-12)
+    assert (weights[~mask.any(-1)] == 0).all() and (fused[~mask.any(-1)] == 0).all()
 
 
 @given(T=st.integers(2, 8), changed=st.integers(1, 7), seed=seeds)
@@ -99,15 +100,17 @@ def test_last_queries_alone_give_the_same(T, new, seed):
 
 
 @pytest.mark.parametrize("additive", [False, True])
-@pytest.mark.parametrize("return_weights", [False, True])
-def test_a_fully_masked_row_gives_zeros_and_sound_gradients(additive, return_weights):
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_fully_masked_row_gives_zeros_and_sound_gradients(additive, fused):
     torch.manual_seed(0)
     query, key, value = (torch.randn(1, 2, 3, 4, requires_grad=True) for _ in range(3))
     mask = torch.tensor([[True, False, True], [False] * 3, [True] * 3])
     if additive:
         mask = torch.zeros(3, 3).masked_fill(~mask, float("-inf"))
-    result = scaled_dot_product_attention(query, key, value, mask, return_weights=return_weights)
-    output = result[0] if return_weights else result
+    if fused:
+        output = scaled_dot_product_attention(query, key, value, mask)
+    else:
+        output = attention_weights(query, key, mask) @ value
     assert (output[:, :, 1] == 0).all()
     assert output[:, :, [0, 2]].abs().min() > 0
     for gradient in torch.autograd.grad(output.sum(), (query, key, value)):
@@ -144,9 +147,16 @@ ERRORS = {
     "source must have the batch size of x (1), got 2": lambda: MultiHeadAttention(8, 2)(
         x(1, 2, 8), x(2, 2, 8)
     ),
-    "source must be None in a layer with rotary": lambda: MultiHeadAttention(
-        8, 2, rotary=torch.nn.Identity()
-    )(x(1, 2, 8), x(1, 2, 8)),
+    "source must be None with a rotation": lambda: MultiHeadAttention(8, 2)(
+        x(1, 2, 8), x(1, 2, 8), rotation=(x(2, 4), x(2, 4))
+    ),
+    "x must have shape (batch, length, 6), got (1, 2, 8)": lambda: MultiHeadAttention(
+        8, 2, d_source=6
+    )(x(1, 2, 8)),
+    "head_dim must be at least 1, got 0": lambda: MultiHeadAttention(8, 2, head_dim=0),
+    "mask must broadcast to (1, 3, 3), got shape (3, 4)": lambda: attention_weights(
+        x(1, 3, 8), x(1, 3, 8), x(3, 4)
+    ),
     "mask must broadcast to (1, 2, 3, 3), got shape (3, 4)": lambda: MultiHeadAttention(8, 2)(
         x(1, 3, 8), mask=torch.ones(3, 4, dtype=torch.bool)
     ),

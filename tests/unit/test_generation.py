@@ -99,7 +99,7 @@ def test_an_extended_prompt_pays_only_for_what_is_new(monkeypatch):
     writer, ids = TextGenerator(model, BYTES), BYTES.encode("a" * 50)
     for step in range(4):
         read.clear()
-        [completion] = writer.generate([ids], GenerationConfig(max_new_tokens=5, lookup=0))
+        [completion] = writer.generate([ids], GenerationConfig(max_new_tokens=5))
         new = 50 if step == 0 else 11  # ten tokens, and the last one written was never read
         assert read == [new, 1, 1, 1, 1]
         assert completion.reused_tokens == len(ids) - new
@@ -126,7 +126,7 @@ def test_guesses_save_steps_where_a_text_repeats_itself(monkeypatch):
         return hidden(tokens, **options)
 
     monkeypatch.setattr(model, "hidden", counted)
-    config = GenerationConfig(max_new_tokens=50)
+    config = GenerationConfig(max_new_tokens=50, lookup=15)
     [completion] = generate(model, BYTES, ["é语é语"], config)
     assert completion.text == "é语" * 10
     # Bolder each time: 2, 4, 8 and 16 tokens a step, and at last no more than are wanted.
@@ -151,7 +151,7 @@ def test_texts_that_end_make_way(monkeypatch):
     texts = [a + b for a in "abc" for b in "abcd"]
     ends = {completion.tokens[3] for completion in generate(make_model(), BYTES, texts)}
     rows.clear()
-    config = GenerationConfig(max_new_tokens=20, end_ids=(*ends,), lookup=0)
+    config = GenerationConfig(max_new_tokens=20, end_ids=(*ends,))
     found = generate(model, BYTES, texts, config)
     lengths = [len(completion.tokens) for completion in found]
     assert min(lengths) < max(lengths)
@@ -196,7 +196,7 @@ def constant_cycle(text: str) -> GPT:
 
 def test_a_stream_gives_characters_whole_and_early():
     """Two and three bytes a character: none is given in halves, or later than it must."""
-    config = GenerationConfig(max_new_tokens=10, lookup=0)
+    config = GenerationConfig(max_new_tokens=10)
     stream = TextGenerator(constant_cycle("é语"), BYTES).stream("é语", config)
     assert list(stream) == ["é", "语", "é", "语"]
 

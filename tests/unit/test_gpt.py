@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from llmbook.gpt import GPT, CausalSelfAttention, GPTBlock, GPTConfig, RopeScaling, _turn
-from llmbook.positions import apply_rotary, rotary_angles
+from llmbook.attention import MultiHeadAttention
+from llmbook.cache import RaggedCache
+from llmbook.gpt import GPT, GPTBlock, GPTConfig
 
 V = 11
 seeds = st.integers(0, 999)
@@ -88,7 +89,7 @@ def test_any_split_into_steps_gives_the_logits_of_the_whole(data, config, T, see
     ]
     torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens))
     assert cache.lengths == [T, T]
-    assert cache.keys.size(2) == config.sizes[1]  # kept before the heads are repeated
+    assert cache.keys.size(2) == config.kv_heads  # kept before the heads are repeated
 
 
 @settings(max_examples=50)
@@ -158,15 +159,14 @@ def test_the_count_of_operations_is_that_of_torch(config, T, cached):
 def test_counts_of_published_models():
     gpt3 = GPTConfig(d_model=12288, num_layers=96, num_heads=96, max_length=2048)
     assert gpt3.num_parameters() == 174_604_259_328
-    llama = {"positions": "rotary", "norm": "rms", "activation": "swiglu", "bias": "none"}
-    llama3 = GPTConfig(
+    llama3 = GPTConfig.llama(
         vocab_size=128_256, d_model=4096, num_layers=32, num_heads=32, num_kv_heads=8,
-        d_ff=14336, tie_weights=False, **llama,
+        d_ff=14336, tie_weights=False,
     )  # fmt: skip
     assert llama3.num_parameters() == 8_030_261_248
-    qwen3 = GPTConfig(
+    qwen3 = GPTConfig.llama(
         vocab_size=151_936, d_model=1024, num_layers=28, num_heads=16, num_kv_heads=8,
-        head_dim=128, d_ff=3072, qk_norm=True, **llama,
+        head_dim=128, d_ff=3072, qk_norm=True,
     )  # fmt: skip
     assert qwen3.num_parameters() == 596_049_920
 
@@ -175,7 +175,7 @@ def test_a_block_by_hand():
     torch.manual_seed(0)
     config = GPTConfig(d_model=8, num_layers=1, num_heads=2)
     block, x = GPTBlock(config), torch.randn(2, 5, 8)
-    middle = x + block.attention(block.attention_norm(x))
+    middle = x + block.attention(block.attention_norm(x), is_causal=True)
     expected = middle + block.feed_forward(block.feed_forward_norm(middle))
     torch.testing.assert_close(block(x), expected)
 
@@ -184,7 +184,7 @@ def test_a_block_by_hand():
 def test_normalized_queries_and_keys_ignore_the_size_of_their_weights(seed, factor):
     torch.manual_seed(seed)
     config = GPTConfig(d_model=8, num_heads=2, bias="none", qk_norm=True, norm_eps=1e-12)
-    attention, x = CausalSelfAttention(config).double(), torch.randn(1, 5, 8, dtype=torch.float64)
+    attention, x = GPTBlock(config).attention.double(), torch.randn(1, 5, 8, dtype=torch.float64)
     before = attention(x)
     with torch.no_grad():
         attention.query_proj.weight *= factor
@@ -196,11 +196,9 @@ def test_rotary_attention_depends_on_distances_alone():
     config = GPTConfig(vocab_size=V, d_model=8, num_layers=2, num_heads=2, positions="rotary")
     model = random_model(config, 0)
     attention, x = model.blocks[0].attention, torch.randn(1, 5, 8, dtype=torch.float64)
-    cos, sin = model._rotation_table(105, x)
-    near = attention(x, rotation=(cos[:5], sin[:5]))
-    far = attention(x, rotation=(cos[100:105], sin[100:105]))
-    starts = torch.tensor([0, 100])[:, None, None] + torch.arange(5)
-    rows = attention(x.repeat(2, 1, 1), rotation=(cos[starts], sin[starts]))
+    near = attention(x, rotation=model.rotary.rotation(x))
+    far = attention(x, rotation=model.rotary.rotation(x, offset=100))
+    rows = attention(x.repeat(2, 1, 1), rotation=model.rotary.rotation(x, offset=[0, 100]))
     torch.testing.assert_close(near, far)
     torch.testing.assert_close(near.repeat(2, 1, 1), rows)
     assert (near - attention(x)).abs().max() > 1e-3
@@ -258,25 +256,6 @@ def test_dropout_is_active_in_training_only():
     assert torch.equal(model(tokens), model(tokens))
 
 
-def test_turning_is_that_of_the_page_on_positions():
-    config = GPTConfig(vocab_size=V, d_model=8, num_layers=1, num_heads=2, positions="rotary")
-    x, model = torch.randn(1, 2, 9, 4, dtype=torch.float64), GPT(config)
-    cos, sin = model._rotation_table(9, x)
-    torch.testing.assert_close(_turn(x, (cos[:9], sin[:9])), apply_rotary(x, rotary_angles(9, 4)))
-
-
-def test_stretched_rotary_positions():
-    """Fast pairs stay, slow ones turn factor times more slowly, and nothing jumps between."""
-    scaling = RopeScaling(factor=4.0, original_max_length=1000)
-    frequencies = torch.logspace(0, -5, 200, dtype=torch.float64)
-    ratio = scaling.stretch(frequencies) / frequencies
-    turns = 1000 * frequencies / (2 * math.pi)
-    assert (ratio[turns >= 4] == 1).all() and (turns >= 4).any()
-    torch.testing.assert_close(ratio[turns <= 1], torch.full_like(ratio[turns <= 1], 0.25))
-    steps = ratio[:-1] - ratio[1:]
-    assert ((steps > -1e-12) & (steps < 0.1)).all()
-
-
 def test_a_cache_grows_and_keeps_what_it_holds():
     model = small(max_length=64)
     cache, tokens = model.new_cache(1, capacity=2), torch.randint(V, (1, 20))
@@ -286,6 +265,32 @@ def test_a_cache_grows_and_keeps_what_it_holds():
         model(tokens[:, t : t + 1], cache=cache)
     assert torch.equal(cache.keys[:, :, :, :2], before)
     assert 20 <= cache.keys.size(3) <= 40
+
+
+def test_a_step_that_fails_counts_nothing():
+    cache = small().new_cache(2)
+    with pytest.raises(RuntimeError), cache.step(torch.zeros(2, 3).long()):
+        raise RuntimeError
+    assert cache.lengths == [0, 0]
+
+
+def test_a_mask_of_ones_own_adds_to_that_of_unequal_rows():
+    torch.manual_seed(0)
+    attention, x = MultiHeadAttention(8, 2).double(), torch.randn(2, 4, 8, dtype=torch.float64)
+    cache, tokens = RaggedCache((1, 2, 2, 4, 4), dtype=torch.float64), torch.zeros(2, 2).long()
+    with cache.step(tokens, counts=[2, 1]) as step:
+        attention(x[:, :2], is_causal=True, cache=step.layers[0])
+    mask = torch.tensor([False, True, True, True])  # nobody sees the first token
+    with cache.step(tokens) as step:
+        found = attention(x[:, 2:], mask=mask, is_causal=True, cache=step.layers[0])
+    alone = attention(x[1:, [0, 2, 3]], mask=mask[:3], is_causal=True)
+    torch.testing.assert_close(found[1:], alone[:, 1:])
+
+
+def test_llama_is_a_set_of_choices_each_of_which_may_be_another():
+    sizes = {"d_model": 64, "num_heads": 4, "bias": "qkv"}
+    spelled = GPTConfig(**sizes, positions="rotary", norm="rms", activation="swiglu")
+    assert GPTConfig.llama(**sizes) == spelled
 
 
 def small(**changes: object) -> GPT:
@@ -355,14 +360,9 @@ def after_five() -> torch.Tensor:
             r"lengths must lie between 0 and those of the rows \(\[0, 0\]\), got \[0, 1\]",
         ),
         (lambda: small().new_cache(2).truncate([0]), r"those of the rows .*, got \[0\]"),
-        (lambda: RopeScaling(factor=0.0), "factor must be positive, got 0.0"),
         (
-            lambda: RopeScaling(high_freq_factor=1.0),
-            r"high_freq_factor must exceed low_freq_factor \(1.0\), got 1.0",
-        ),
-        (
-            lambda: CausalSelfAttention(GPTConfig())(torch.zeros(1, 3, 4)),
-            r"x must have shape \(batch, length, 768\), got \(1, 3, 4\)",
+            lambda: GPTBlock(GPTConfig())(torch.zeros(1, 3, 4)),
+            r"x must have shape \(\.\.\., 768\), got \(1, 3, 4\)",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """What must hold of positions for any input, and clear errors."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from llmbook.attention import MultiHeadAttention
 from llmbook.positions import (
     LearnedPositions,
+    RopeScaling,
     RotaryEmbedding,
     SinusoidalEncoding,
     alibi_bias,
@@ -15,6 +18,7 @@ from llmbook.positions import (
     apply_rotary,
     rotary_angles,
     sinusoidal_positions,
+    turn,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -66,11 +70,33 @@ def test_alibi_slopes_are_distinct_and_between_0_and_1(num_heads):
 def test_alibi_works_as_a_mask():
     torch.manual_seed(0)
     layer = MultiHeadAttention(8, 2)
-    _, weights = layer(
-        torch.zeros(1, 4, 8), mask=alibi_bias(2, 4), is_causal=True, return_weights=True
-    )
+    weights = layer.weights(torch.zeros(1, 4, 8), mask=alibi_bias(2, 4), is_causal=True)
     rows = weights[0, 0, 3]  # equal scores, so the bias alone decides
     torch.testing.assert_close(rows.log().diff(), alibi_slopes(2)[:1].expand(3))
+
+
+def test_stretched_rotary_positions():
+    """Fast pairs stay, slow ones turn factor times more slowly, and nothing jumps between."""
+    scaling = RopeScaling(factor=4.0, original_max_length=1000)
+    frequencies = torch.logspace(0, -5, 200, dtype=torch.float64)
+    ratio = scaling.stretch(frequencies) / frequencies
+    turns = 1000 * frequencies / (2 * math.pi)
+    assert (ratio[turns >= 4] == 1).all() and (turns >= 4).any()
+    torch.testing.assert_close(ratio[turns <= 1], torch.full_like(ratio[turns <= 1], 0.25))
+    steps = ratio[:-1] - ratio[1:]
+    assert ((steps > -1e-12) & (steps < 0.1)).all()
+
+
+def test_a_layer_may_turn_each_row_by_places_of_its_own():
+    rotary, x = RotaryEmbedding(4, scaling=RopeScaling(4.0)), torch.randn(2, 3, 5, 4)
+    expected = torch.stack((rotary(x[0]), rotary(x[1], offset=7)))  # (B, H, T, D)
+    torch.testing.assert_close(turn(x, rotary.rotation(x[:, 0], offset=[0, 7])), expected)
+    torch.testing.assert_close(turn(x[1], rotary.rotation(x[1], offset=7)), expected[1])
+    with torch.inference_mode():  # what was made here serves training too
+        rotary.rotation(x, offset=100)
+    learned = x.clone().requires_grad_()
+    turn(learned, rotary.rotation(x)).sum().backward()
+    assert rotary.rotation(x.double())[0].dtype == torch.float64
 
 
 def test_modules_add_their_encoding():
@@ -103,6 +129,11 @@ ERRORS = {
     ),
     "the last dimension of x must be even": lambda: apply_rotary(
         torch.zeros(3, 5), torch.zeros(3, 2)
+    ),
+    "offset must not be negative, got -2": lambda: RotaryEmbedding(4)(torch.zeros(3, 4), -2),
+    "factor must be positive, got 0.0": lambda: RopeScaling(factor=0.0),
+    "high_freq_factor must exceed low_freq_factor (1.0), got 1.0": lambda: RopeScaling(
+        high_freq_factor=1.0
     ),
     "num_heads must be at least 1, got 0": lambda: alibi_slopes(0),
     "source_length must be at least target_length (4), got 3": lambda: alibi_bias(2, 4, 3),

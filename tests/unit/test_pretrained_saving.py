@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from llmbook.gpt import GPT, GPTConfig, RopeScaling
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.positions import RopeScaling
 from llmbook.pretrained import Pretrained, from_pretrained
 from llmbook.tokenizer import Tokenizer
 from tests.support.folders import TINY, V, llama_folder

@@ -111,10 +111,15 @@ def test_rotary_attention_with_a_cache_knows_its_place():
     from llmbook.positions import RotaryEmbedding
 
     torch.manual_seed(0)
-    attention = MultiHeadAttention(8, 2, rotary=RotaryEmbedding(4)).double()
+    attention, rotary = MultiHeadAttention(8, 2).double(), RotaryEmbedding(4)
     x, cache = torch.randn(1, 5, 8, dtype=torch.float64), KVCache()
-    steps = [attention(x[:, t : t + 1], is_causal=True, cache=cache) for t in range(5)]
-    torch.testing.assert_close(torch.cat(steps, dim=1), attention(x, is_causal=True))
+
+    def read(begin: int, end: int, cache: KVCache | None = None) -> torch.Tensor:
+        rotation = rotary.rotation(x[:, begin:end], offset=begin)
+        return attention(x[:, begin:end], rotation=rotation, is_causal=True, cache=cache)
+
+    steps = [read(t, t + 1, cache) for t in range(5)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), read(0, 5))
 
 
 def step_by_step(model: Transformer, source: torch.Tensor, limit: int) -> list[int]:
@@ -233,7 +238,7 @@ def test_a_source_of_padding_only_gives_numbers():
         (lambda: FeedForward(4, 0), "d_ff must be at least 1, got 0"),
         (
             lambda: FeedForward(4, 8, activation="tanh"),
-            "activation must be 'relu', 'gelu' or 'swiglu', got 'tanh'",
+            r"activation must be one of \('relu', 'gelu', 'gelu_tanh', 'swiglu'\), got 'tanh'",
         ),
         (lambda: EncoderLayer(8, 2, 8, dropout=1.5), "dropout must lie between 0 and 1, got 1.5"),
         (lambda: EncoderLayer(8, 3, 8), r"d_model must be divisible by num_heads \(3\), got 8"),

@@ -20,7 +20,7 @@ __all__ = ["config_of", "new_model", "train_model"]
 
 def config_of(recipe: Recipe) -> GPTConfig:
     """The shape of the model: the same for every format."""
-    return GPTConfig(
+    return GPTConfig.llama(
         vocab_size=tokenizer(recipe.task).vocab_size,
         max_length=512,
         d_model=96,
@@ -28,10 +28,6 @@ def config_of(recipe: Recipe) -> GPTConfig:
         num_heads=4,
         head_dim=32,  # more than d_model / 4: room for words and for distances
         d_ff=256,
-        positions="rotary",
-        norm="rms",
-        activation="swiglu",
-        bias="none",
         tie_weights=False,
         token_shift=recipe.token_shift,
     )

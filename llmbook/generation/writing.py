@@ -1,14 +1,9 @@
-r"""Generation: how a GPT goes on with a text, and with many texts at once.
+"""Writing: a GPT goes on with a text, or with many texts at once.
 
-The model gives a distribution over the next token; a rule draws one from it; the token is read
-in turn. What has been read once is kept: the keys and values of every token lie in a
-[`RaggedCache`][llmbook.cache.RaggedCache], so that a step reads one token, and a prompt that
-begins like an earlier text pays only for what is new. Prompts of unequal length go through side
-by side, and a text that has ended makes way. Where a text repeats itself, the next tokens are
-guessed and checked in one step. Sources: Holtzman et al., "The Curious Case of Neural Text
-Degeneration" (2020), for the nucleus; Fan et al., "Hierarchical Neural Story Generation" (2018),
-for the k best; Nguyen et al., "Turning Up the Heat" (2025), for min-p; Leviathan et al., "Fast
-Inference from Transformers via Speculative Decoding" (2023), for guessing.
+What has been read once is kept: the keys and values of every token lie in a [`RaggedCache`]
+[llmbook.cache.RaggedCache], so that a step reads one token, and a prompt that begins like an
+earlier text pays only for what is new. Prompts of unequal length go through side by side, and a
+text that has ended makes way.
 
 Notation: ``B`` batch, ``T`` new tokens, ``V`` vocabulary.
 """
@@ -16,59 +11,22 @@ Notation: ``B`` batch, ``T`` new tokens, ``V`` vocabulary.
 import codecs
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from llmbook._checks import check_at_least_one, check_probability, check_temperature
 from llmbook.cache import RaggedCache
+from llmbook.generation.lookup import PromptLookup, count_right, guess_together
+from llmbook.generation.sampling import GenerationConfig, next_token_distribution
 from llmbook.gpt import GPT
 from llmbook.tokenizer import Tokenizer
 
-__all__ = ["Completion", "GenerationConfig", "TextGenerator", "generate", "next_token_distribution"]
+__all__ = ["Completion", "TextGenerator", "generate"]
 
 FinishReason = Literal["end", "stop", "length"]
 Prompt = str | Sequence[int]
-
-
-@dataclass(frozen=True)
-class GenerationConfig:
-    """How a text goes on, and where it ends.
-
-    The fields from ``temperature`` to ``min_p`` are told on the page on [sampling][sampling]. At
-    temperature 0, what a text repeats is guessed and checked several tokens at a time, which
-    changes the number of steps and never the text: see [lookup][lookup].
-
-    Raises:
-        ValueError: If a number is out of range, or a stop string is empty.
-    """
-
-    max_new_tokens: int = 128
-    temperature: float = 0.0  # 0: always the likeliest token
-    top_k: int | None = None  # draw from this many of the likeliest tokens
-    top_p: float = 1.0  # draw from the fewest tokens whose probabilities reach this sum
-    min_p: float = 0.0  # draw from tokens at least this likely, as a share of the likeliest
-    stop: tuple[str, ...] = ()  # the text ends before the first of these
-    end_ids: tuple[int, ...] = ()  # the text ends at one of these tokens
-    seed: int | tuple[int, ...] = 0  # of every prompt, or one each; each prompt draws by itself
-    lookup: int = 15  # most tokens guessed at a time, at temperature 0; they change nothing
-    logprobs: bool = False  # give the log-probability of each token written
-
-    def __post_init__(self) -> None:
-        check_at_least_one("max_new_tokens", self.max_new_tokens)
-        check_temperature(self.temperature)
-        if self.lookup < 0:
-            raise ValueError(f"lookup must not be negative, got {self.lookup}")
-        if self.top_k is not None:
-            check_at_least_one("top_k", self.top_k)
-        check_probability("top_p", self.top_p)
-        check_probability("min_p", self.min_p)
-        if isinstance(self.stop, str) or not all(self.stop):
-            raise ValueError(
-                f"stop must be a tuple of strings that are not empty, got {self.stop!r}"
-            )
 
 
 class Completion(NamedTuple):
@@ -80,46 +38,6 @@ class Completion(NamedTuple):
     prompt_tokens: int
     reused_tokens: int  # tokens of the prompt that did not have to be read
     logprobs: list[float] | None = None  # of each token written, in nats, from the logits alone
-
-
-def next_token_distribution(logits: Tensor, config: GenerationConfig) -> Tensor:
-    r"""Probabilities from which the next token is drawn.
-
-    Temperature comes first, then ``top_k``, ``top_p`` and ``min_p``, each on what the one before
-    has left. See [sampling][sampling].
-
-    $$p_i \propto \exp(z_i / \tau)$$
-
-    Args:
-        logits: Shape ``(B, V)``.
-        config: Its ``temperature``, ``top_k``, ``top_p`` and ``min_p``. At temperature 0 the
-            likeliest token, the first of several, has probability 1.
-
-    Returns:
-        Probabilities, shape ``(B, V)``, in float32.
-    """
-    logits = logits.float()
-    if config.temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    # From the largest down, so that a tiny temperature cannot take it beyond all numbers.
-    temperature = max(config.temperature, torch.finfo(logits.dtype).tiny)
-    logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
-    if config.top_k is not None and config.top_k < logits.size(-1):
-        least = logits.topk(config.top_k).values[:, -1:]
-        logits = logits.masked_fill(logits < least, float("-inf"))
-    if config.top_p < 1:
-        descending, order = logits.sort(dim=-1, descending=True, stable=True)
-        ranked = descending.softmax(dim=-1)
-        likelier = ranked.cumsum(dim=-1) - ranked
-        beyond = likelier >= config.top_p  # those before it reach the sum without it
-        beyond[:, 0] = False
-        logits = logits.masked_fill(beyond.scatter(-1, order, beyond), float("-inf"))
-    probabilities = logits.softmax(dim=-1)
-    if config.min_p > 0:
-        least = config.min_p * probabilities.amax(dim=-1, keepdim=True)
-        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
-        probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
-    return probabilities
 
 
 class _Text:
@@ -135,20 +53,17 @@ class _Text:
         self.finish_reason: FinishReason | None = None
         self.generator = torch.Generator().manual_seed(seed)
         self._stops = [stop.encode() for stop in config.stop]
-        self._follows: dict[tuple[int, ...], int] = {}  # three tokens -> where they last ended
-        self._bold = 1  # how far to guess
-        for end in range(3, len(prompt)):
-            self._follows[tuple(prompt[end - 3 : end])] = end
+        self.lookup = PromptLookup()
 
     @property
     def written(self) -> int:
         """Number of tokens written."""
         return len(self.ids) - self.prompt_tokens
 
-    def add(self, token: int, piece: bytes, max_length: int) -> None:
+    def add(self, token: int, piece: bytes, logprob: float, max_length: int) -> None:
         """Add a token, which stands for some bytes, and end the text if it ends here."""
-        self._follows[tuple(self.ids[-3:])] = len(self.ids)
         self.ids.append(token)
+        self.logprobs.append(logprob)
         if token in self.config.end_ids:
             self.finish_reason = "end"
             return
@@ -161,19 +76,6 @@ class _Text:
             self.finish_reason = "stop"
         elif self.written == self.config.max_new_tokens or len(self.ids) == max_length:
             self.finish_reason = "length"
-
-    def guess(self, room: int) -> list[int]:
-        """What followed the last three tokens when they stood here before, if they did."""
-        start = self._follows.get(tuple(self.ids[-3:]))
-        if start is None:
-            return []
-        room = min(room, self._bold, self.config.max_new_tokens - self.written - 1)
-        cycle = self.ids[start:]  # what came since may come again, and again
-        return [cycle[i % len(cycle)] for i in range(room)]
-
-    def judge(self, guessed: int, right: int) -> None:
-        """Guess further after a guess that was right to its end, and carefully after another."""
-        self._bold = 2 * self._bold + 1 if guessed == right else 1
 
     def completion(self) -> Completion:
         text = self.data.decode("utf-8", "replace")
@@ -316,7 +218,7 @@ class TextGenerator:
         self.model.eval()
         active = list(texts)  # in the order of their rows in the cache
         done: list[_Text] = []
-        known, self._cache = self._cache, None  # until it is known again what the rows hold
+        known, self._cache = self._cache, None  # none, until it is known again what the rows hold
         with torch.inference_mode():
             cache = self._recall(texts, known)
         try:
@@ -330,9 +232,9 @@ class TextGenerator:
                             active[row], active[-1] = active[-1], active[row]
                             done.append(active.pop())
                 yield
-        finally:
+        finally:  # also if the caller stops asking, or an error comes
             self.model.train(was_training)
-            cache.revive()
+            cache.revive()  # the rows are now the active ones, then the ended ones, last in first
             self._kept = [
                 text.ids[:length]
                 for text, length in zip(active + done[::-1], cache.lengths, strict=True)
@@ -346,19 +248,23 @@ class TextGenerator:
         beginning read once and copied.
         """
         prompts = [text.ids for text in texts]
-        # The last token of a prompt is always read: from its logits the writing goes on.
+        # For each prompt the row of the old cache that agrees with it longest, and how far. The
+        # last token of a prompt is always read: from its logits the writing goes on.
         lengths, rows = [], []
         for prompt in prompts:
-            known = [_common(prompt[:-1], kept) for kept in self._kept] or [0]
-            lengths.append(max(known))
-            rows.append(known.index(lengths[-1]))
-        alike = [_common(prompts[0][:-1], prompt[:-1]) for prompt in prompts[1:]]
-        shared = min(alike, default=0)
+            agreeing = [_common(prompt[:-1], kept) for kept in self._kept] or [0]
+            lengths.append(max(agreeing))
+            rows.append(agreeing.index(lengths[-1]))
+        # What all prompts of this batch begin with.
+        shared = min((_common(prompts[0][:-1], prompt[:-1]) for prompt in prompts[1:]), default=0)
         if cache is not None and max(lengths) >= max(1, shared):
+            # The old rows know more: take a copy of the best one for each prompt, cut to length.
             cache.select(rows)
             cache.truncate(lengths)
         else:
-            lengths = [0] + [shared] * (len(prompts) - 1)  # read for the first, then copied
+            # Begin anew: read the common beginning in one row, and copy that for each prompt. Only
+            # the first has it read; to the others it is given.
+            lengths = [0] + [shared] * (len(prompts) - 1)
             cache = self.model.new_cache(1, max(map(len, prompts)) + 64)
             if shared:
                 self.model.hidden(self._pad([prompts[0][:shared]]), cache=cache)
@@ -368,51 +274,63 @@ class TextGenerator:
         return cache
 
     def _step(self, texts: list[_Text], cache: RaggedCache, config: GenerationConfig) -> None:
-        """Read what is new in each row, and add a token to its text, or several if guessed."""
+        """Read what is new in each row and add the next token; several, where guessed right."""
         starts = cache.lengths
-        news = [text.ids[n:] for text, n in zip(texts, starts, strict=True)]
+        news = [text.ids[start:] for text, start in zip(texts, starts, strict=True)]
         guesses = self._guesses(texts, config)
+        answers = self._answers(texts, news, guesses, cache, config)
+        ends = []
+        for text, start, new, guess, row in zip(texts, starts, news, guesses, answers, strict=True):
+            right = count_right(guess, [token for token, _ in row])
+            for token, logprob in row[: right + 1]:  # the right guesses, and the token after them
+                if text.finish_reason is None:
+                    piece = self.tokenizer.vocabulary.get(token, b"")
+                    text.add(token, piece, logprob, self.model.config.max_length)
+            text.lookup.judge(len(guess), right)
+            ends.append(start + len(new) + right)
+        cache.truncate(ends)  # the wrong guesses are forgotten
+
+    def _guesses(self, texts: list[_Text], config: GenerationConfig) -> list[list[int]]:
+        """What may come next in each text; nothing if lookup is off."""
+        if config.lookup == 0 or config.temperature > 0:
+            return [[] for _ in texts]
+        max_length = self.model.config.max_length
+        most = [
+            min(config.lookup, max_length - len(text.ids), config.max_new_tokens - text.written - 1)
+            for text in texts
+        ]
+        return guess_together([text.lookup for text in texts], [text.ids for text in texts], most)
+
+    def _answers(
+        self,
+        texts: list[_Text],
+        news: list[list[int]],
+        guesses: list[list[int]],
+        cache: RaggedCache,
+        config: GenerationConfig,
+    ) -> list[list[tuple[int, float]]]:
+        """What the model writes in each row, after its last certain token and after each guess.
+
+        Returns:
+            Of each row, one more than it has guesses: the token, and its log-probability.
+        """
         rows = [new + guess for new, guess in zip(news, guesses, strict=True)]
         counts = [len(row) for row in rows]
-        stream = self.model.hidden(self._pad(rows), cache=cache, counts=counts)
-        # The logits after the last token that is certain, and after each guess.
-        index = [
+        stream = self.model.hidden(self._pad(rows), cache=cache, counts=counts)  # (B, T, d_model)
+        places = [
             (row, column)
-            for row, guess in enumerate(guesses)
-            for column in range(counts[row] - 1 - len(guess), counts[row])
+            for row, (new, count) in enumerate(zip(news, counts, strict=True))
+            for column in range(len(new) - 1, count)
         ]
-        where = torch.tensor(index, device=stream.device).unbind(1)
+        where = torch.tensor(places, device=stream.device).unbind(1)
         logits = self.model.output_head(stream[where])  # (B + guesses, V)
         chosen = self._choose(logits, texts, config)
         logprobs = _logprobs(logits, chosen).tolist() if config.logprobs else [0.0] * len(chosen)
-        answers = zip(chosen.tolist(), logprobs, strict=True)
-        ends, max_length = [], self.model.config.max_length
-        for text, start, new, guess in zip(texts, starts, news, guesses, strict=True):
-            likeliest = [next(answers) for _ in range(len(guess) + 1)]
-            right = 0
-            while right < len(guess) and guess[right] == likeliest[right][0]:
-                right += 1
-            for token, logprob in likeliest[: right + 1]:
-                if text.finish_reason is None:
-                    piece = self.tokenizer.vocabulary.get(token, b"")
-                    text.add(token, piece, max_length)
-                    text.logprobs.append(logprob)
-            if guess:
-                text.judge(len(guess), right)
-            ends.append(start + len(new) + right)
-        cache.truncate(ends)
-
-    def _guesses(self, texts: list[_Text], config: GenerationConfig) -> list[list[int]]:
-        """The guesses to check, as many for all texts together as cost about one step."""
-        most = min(config.lookup, 16 // len(texts) - 1) if config.temperature == 0 else 0
-        room = self.model.config.max_length
-        guesses = [text.guess(min(most, room - len(text.ids))) for text in texts]
-        # A guess makes all rows longer, so it must serve most of them.
-        if 2 * sum(map(bool, guesses)) <= len(texts):
-            return [[] for _ in texts]
-        return guesses
+        pairs = zip(chosen.tolist(), logprobs, strict=True)
+        return [list(islice(pairs, len(guess) + 1)) for guess in guesses]
 
     def _choose(self, logits: Tensor, texts: list[_Text], config: GenerationConfig) -> Tensor:
+        """A token for each row of logits; those of a text are drawn by its own generator."""
         if config.temperature == 0:
             return logits.argmax(dim=-1)
         # The first token whose cumulative probability exceeds a random number.
