@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from llmbook.lm.protocol import LanguageModel
+from llmbook.lm.shipped import folder_of
 
 if TYPE_CHECKING:
     import torch
@@ -87,11 +86,10 @@ def _here(
     from llmbook.lm.gpt import OwnModel
 
     source, batch_size = name, 32
-    shipped = Path(str(files("llmbook") / "book" / "data" / name))
-    if re.fullmatch(r"[\w-]+", name) and (shipped / "config.json").exists():
+    if (folder := folder_of(name)) is not None:
         if backend == "transformers":
             raise ValueError(f"backend must be 'own' for {name!r}, a model made for the book")
-        source, batch_size = str(shipped), 256  # so small that many texts fit side by side
+        source, batch_size = str(folder), 256  # so small that many texts fit side by side
     elif (path := pretrained.fetched(name)) is not None:
         source = str(path)
     if backend != "transformers":

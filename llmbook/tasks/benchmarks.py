@@ -212,7 +212,7 @@ def gsm8k(path: str | os.PathLike[str]) -> Task:
         name="gsm8k",
         instruction="Answer the question with a number.",
         exemplars=GSM8K_EXEMPLARS,
-        draw=partial(_sample, read_gsm8k(path)),
+        sample=partial(_sample, read_gsm8k(path)),
         parse=read_number,
         grade=word_problems.grade,
     )
@@ -224,7 +224,7 @@ def drop(path: str | os.PathLike[str], *, kinds: Collection[str] = ("number",)) 
         name="drop",
         instruction="Answer the question about the text.",
         exemplars=DROP_EXEMPLARS,
-        draw=partial(_sample, read_drop(path, kinds=kinds)),
+        sample=partial(_sample, read_drop(path, kinds=kinds)),
         parse=read_number if set(kinds) == {"number"} else read_words,
         grade=grade_passage,
     )

@@ -12,8 +12,9 @@ import re
 
 from llmbook.tasks.answers import read_name
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
-__all__ = ["DAYS", "EXEMPLARS", "MONTHS", "decompose", "grade", "parse", "problems"]
+__all__ = ["DAYS", "EXEMPLARS", "MONTHS", "TASKS", "decompose", "grade", "parse", "problems"]
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 """The days, in order."""
@@ -146,3 +147,16 @@ EXEMPLARS = tuple(
 """Eight questions of one to three steps, solved."""
 
 _SHOWN = {step.question for exemplar in EXEMPLARS for step in exemplar.steps}
+
+TASKS = (
+    Task(
+        name="calendar",
+        instruction="Answer with a day or a month.",
+        exemplars=EXEMPLARS,
+        sample=problems,
+        parse=parse,
+        grade=grade,
+        decompose=decompose,
+    ),
+)
+"""The task."""

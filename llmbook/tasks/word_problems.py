@@ -15,8 +15,9 @@ from typing import Literal
 
 from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
-__all__ = ["EXEMPLARS", "NAMES", "grade", "problems"]
+__all__ = ["EXEMPLARS", "NAMES", "TASKS", "grade", "problems"]
 
 _TYPED = """
 Ann Bo Cy Dora Eve Finn Gus Hal Ida Jon Kim Leo Mia Ned Olga Pam Quinn Ray Sue Tom Uma Val
@@ -237,3 +238,15 @@ EXEMPLARS = (
     ),
 )
 """Stories with one sum and with two, one of them out of order and with somebody too many."""
+
+TASKS = (
+    Task(
+        name="word-problems",
+        instruction="Answer the question with a number.",
+        exemplars=EXEMPLARS,
+        sample=problems,
+        parse=read_number,
+        grade=grade,
+    ),
+)
+"""The task."""

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.book.experiment.strategies import chains_strategies, scan_strategies
 from llmbook.lm import ScriptedModel
 from llmbook.lm.protocol import Reply
-from llmbook.prompting import LeastToMost, PromptTemplate, SelfConsistency, Trace
+from llmbook.prompting import LeastToMost, PromptTemplate, SelfConsistency, Trace, shipped
 from llmbook.tasks import last_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from tests.unit.test_prompting import Recorder
@@ -206,7 +205,7 @@ def test_the_tiny_models_read_just_what_they_were_trained_on():
         "\nQ: walk\nA: WALK\nQ: jump left\nA: LEFT + JUMP\nQ: jump left twice\nA: ( x ) * 2"
         "\nQ: jump left twice and walk\nA:": " ( x ) * 2 + WALK",
     }
-    strategy = scan_strategies()["least-to-most"]
+    strategy = shipped.strategies("scan")["least-to-most"]
     trace = strategy.solve("jump left twice and walk", Recorder(lines.__getitem__))
     assert trace.answer == "( x ) * 2 + WALK" and not trace.issues
 
@@ -217,15 +216,15 @@ def test_the_tiny_models_read_just_what_they_were_trained_on():
         f"{story}\nQ: ann\nA: 7\nQ: bo\nA:": " ann and +3 : 7 +3 = 10",
         f"{story}\nQ: bo\nA: 10\nQ: cy\nA:": " bo and -2 : 10 -2 = 8",
     }
-    strategy = chains_strategies()["least-to-most"]
+    strategy = shipped.strategies("chains")["least-to-most"]
     trace = strategy.solve(Problem("cy", "8", context=story), Recorder(lines.__getitem__))
     assert trace.answer == "8" and not trace.issues
 
     lines = {f"{story}\nQ: cy\nThink:": " cy is bo and -2 ; cy is 10 -2 = 8"}
-    strategy = chains_strategies()["chain-of-thought"]
+    strategy = shipped.strategies("chains")["chain-of-thought"]
     assert strategy.solve(Problem("cy", "8", context=story), Recorder(lines.get)).answer == "8"
     lines = {"\nQ: walk twice\nThink:": " so ( WALK ) * 2"}
-    strategy = scan_strategies()["chain-of-thought"]
+    strategy = shipped.strategies("scan")["chain-of-thought"]
     assert strategy.solve("walk twice", Recorder(lines.get)).answer == "( WALK ) * 2"
 
 

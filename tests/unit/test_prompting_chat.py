@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from llmbook import tasks
 from llmbook.evaluation import evaluate
 from llmbook.lm import EndpointModel
 from llmbook.prompting import (
@@ -15,7 +16,6 @@ from llmbook.prompting import (
     read_after,
     strategy_for,
 )
-from llmbook.tasks import task
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from tests.unit.test_endpoint import Sent, chatting, serving
 
@@ -24,7 +24,7 @@ SHOWN = [Exemplar("2 + 3", "5", rationale="2 and 3 make 5.", steps=(Step("2 + 3"
 READ = read_after("The answer is")
 STRATEGIES = {
     **{
-        name: strategy_for(task.get("word-problems"), name)
+        name: strategy_for(tasks.get("word-problems"), name)
         for name in ("zero-shot", "few-shot", "chain-of-thought", "self-consistency",
                      "least-to-most")
     },

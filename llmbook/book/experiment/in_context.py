@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from llmbook import tasks
 from llmbook._checks import check_at_least_one
 from llmbook.book.experiment._kept import DATA, keep
 from llmbook.book.experiment._kept import load as load_kept
 from llmbook.evaluation import Score, evaluate, plan_score, scores_by_size, step_score
 from llmbook.lm import LanguageModel, load
 from llmbook.prompting import LeastToMost, Strategy, strategy_for
-from llmbook.tasks import task
 
 __all__ = ["SIZES", "Measured", "load_measured", "measure", "strategies"]
 
@@ -52,7 +52,7 @@ def strategies(name: str) -> dict[str, Strategy]:
         Few-shot, chain of thought and least-to-most, and, where a program can plan, least-to-most
         with its plans.
     """
-    of = task.get(name)
+    of = tasks.get(name)
     made: dict[str, Strategy] = {
         each: strategy_for(of, each, max_new_tokens=100)
         for each in ("few-shot", "chain-of-thought", "least-to-most")
@@ -82,7 +82,7 @@ def measure(
     """
     check_at_least_one("count", count)
     for name, sizes in SIZES.items():
-        of = task.get(name)
+        of = tasks.get(name)
         problems = [each for size in sizes for each in of.problems(count, size=size)]
         for asked, strategy in strategies(name).items():
             transcript = Path(out) / f"{name}-{asked.replace(', ', '-')}.jsonl"

@@ -44,12 +44,17 @@ def ship(out: str | os.PathLike[str], data: str | os.PathLike[str]) -> None:
         save(loaded.model.half(), loaded.tokenizer, data / name)
         facts = json.loads((out / folder / "recipe.json").read_text(encoding="utf-8"))
         found = results[folder]
-        card = facts | {
-            "data": "llmbook.book.experiment.rows: made by the recipe, nothing else",
-            "made by": "python -m llmbook.book.experiment, then llmbook.book.experiment.ship",
-            "right on problems like those learned from": str(found.short),
-            "right on longer ones": str(found.long),
-        }
+        recipe = facts["recipe"]
+        card = (
+            {"task": recipe["task"], "strategy": recipe["format"]}
+            | facts
+            | {
+                "data": "llmbook.book.experiment.rows: made by the recipe, nothing else",
+                "made by": "python -m llmbook.book.experiment, then llmbook.book.experiment.ship",
+                "right on problems like those learned from": str(found.short),
+                "right on longer ones": str(found.long),
+            }
+        )
         with replacing(data / name / "card.json") as part:
             part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     keep_results(results, data / "experiment.json")
