@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from llmbook.lm.protocol import Reply
-from llmbook.lm.requests import cut
+from llmbook.lm.requests import cut_at_stop
 
 __all__ = [
     "ErrorAnswerError",
@@ -71,7 +71,7 @@ def read_reply(answer: object, stop: Sequence[str], *, chat: bool) -> Reply:
         text = well_formed(_text(choice["message"]["content"] if chat else choice["text"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"a choice with a text expected ({error!r})") from None
-    text, stopped = cut(text, stop, chat=chat)
+    text, stopped = cut_at_stop(text, stop, chat=chat)
     if stopped or (stop and reason == "stop"):
         reason = "stop"
     elif reason != "length":

@@ -137,7 +137,8 @@ def _opened(trace: "Trace", title: str, *, top: bool = False) -> str:
             f"{call.reply.prompt_tokens:,} tokens read, {call.reply.completion_tokens:,} written, "
             f"{call.seconds:.3f} s, finish reason {call.reply.finish_reason}"
         )
-        texts = {"prompt": call.prompt, "reply": call.reply.text}
+        thought = {"thought": call.reply.thought} if call.reply.thought else {}
+        texts = {"prompt": call.prompt, **thought, "reply": call.reply.text}
         read = {"read from the reply": "\n".join(call.parsed), "cost": cost}
         parts.append(_box_that_opens(" ".join([_title(call), *marks]), _named(texts | read)))
     for number, sample in enumerate(trace.samples, start=1):

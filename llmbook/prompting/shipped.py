@@ -4,6 +4,7 @@ Their cards, which [`trained`][llmbook.lm.shipped.trained] reads, name task and 
 """
 
 from llmbook.prompting.least_to_most import LeastToMost
+from llmbook.prompting.planners import ModelPlanner
 from llmbook.prompting.strategies import ChainOfThought, Strategy, ZeroShot
 from llmbook.prompting.template import PromptTemplate
 
@@ -43,7 +44,8 @@ def strategies(task: str) -> dict[str, Strategy]:
             "direct": direct,
             "chain-of-thought": ChainOfThought(template=_THINK, parse_answer=_after_so),
             "least-to-most": LeastToMost(
-                plan_template=_PLAN, solve_template=_ANSWER, top_down=True, names_problem=False
+                planner=ModelPlanner(template=_PLAN, top_down=True, names_problem=False),
+                template=_ANSWER,
             ),
         }
     if task == "chains":
@@ -51,12 +53,10 @@ def strategies(task: str) -> dict[str, Strategy]:
             "direct": direct,
             "chain-of-thought": ChainOfThought(template=_THINK, parse_answer=_last_word),
             "least-to-most": LeastToMost(
-                plan_template=_PLAN,
-                solve_template=_ANSWER,
-                parse_plan=_names,
+                planner=ModelPlanner(template=_PLAN, parse=_names, top_down=True),
+                template=_ANSWER,
                 parse_answer=_last_word,
                 history=1,
-                top_down=True,
             ),
         }
     raise ValueError(f"task must be 'scan' or 'chains', got {task!r}")

@@ -19,7 +19,6 @@ from typing import ClassVar
 from llmbook._checks import check_at_least_one
 from llmbook._progress import progress as progress_of
 from llmbook.lm.protocol import LanguageModel
-from llmbook.lm.requests import after_thought
 from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drawn, run, together
 from llmbook.prompting.readers import read_after, read_sentence, read_text
 from llmbook.prompting.template import PromptTemplate
@@ -114,12 +113,11 @@ def ask(
     else:
         if reply.finish_reason == "length":
             kinds.append(("reasoning-cut" if purpose == "reasoning" else "answer-cut", ""))
-        text = after_thought(reply.text)
-        if not text.strip():
+        if not reply.text.strip():
             kinds.append(("answer-empty", ""))
         else:
             try:
-                answer, why = (read(text) or "").strip(), ""
+                answer, why = (read(reply.text) or "").strip(), ""
             except ValueError as error:
                 why = str(error)
             if not answer:

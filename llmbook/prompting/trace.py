@@ -29,7 +29,7 @@ ISSUES: dict[Kind, str] = {
     "model-error": "the model gave an error: there is no text to read",
     "plan-empty": "the plan is empty: the problem is asked at once",
     "plan-unreadable": "no sub-problem can be read from the plan: the problem is asked at once",
-    "plan-refused": "the decomposer has no plan for the problem: the problem is asked at once",
+    "plan-refused": "the program has no plan for the problem: the problem is asked at once",
     "plan-cut": "the plan was cut at the limit: its last sub-problem, perhaps half, is left out",
     "plan-long": "the plan has too many sub-problems: those beyond the limit are left out",
     "plan-repeats": "the plan has a sub-problem more than once: it is asked once",

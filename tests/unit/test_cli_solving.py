@@ -10,7 +10,7 @@ from llmbook.cli import app, solving
 from llmbook.evaluation import read_transcript
 from llmbook.lm import ScriptedModel
 from llmbook.prompting import LeastToMost, Trace
-from tests.unit.test_endpoint import Sent, chatting, serving
+from tests.support.server import Sent, chatting, serving
 
 STORY = " bo ann +3 ; dot 4 ; ann 7 ; cy bo -2 ;"
 

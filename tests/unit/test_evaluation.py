@@ -30,14 +30,15 @@ from llmbook.prompting import (
     Call,
     FewShot,
     LeastToMost,
+    ProgramPlanner,
     PromptTemplate,
     Trace,
     ZeroShot,
     read_sentence,
 )  # fmt: skip
 from llmbook.tasks.problem import Exemplar, Problem, Step
-from tests.unit.test_endpoint import serving
-from tests.unit.test_prompting import Recorder
+from tests.support.models import Recorder
+from tests.support.server import serving
 
 
 def same(problem, answer):
@@ -212,7 +213,10 @@ class Sums:
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 def test_rounds_that_were_answered_before_a_break_are_not_asked_again(tmp_path, rounds):
-    file, strategy = tmp_path / "t.jsonl", LeastToMost(decomposer=lambda _: ["a", "b", "c"])
+    file, strategy = (
+        tmp_path / "t.jsonl",
+        LeastToMost(planner=ProgramPlanner(lambda _: ["a", "b", "c"])),
+    )
     first = Sums(stop_at=10 * rounds)
     with pytest.raises(KeyboardInterrupt):
         evaluate(strategy, first, PROBLEMS, transcript=file)

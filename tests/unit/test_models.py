@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.resources import files
 
 import pytest
@@ -10,8 +11,8 @@ import torch
 from llmbook import lm
 from llmbook.generation import Completion, GenerationConfig
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.lm import LanguageModel, OwnModel, ScriptedModel
-from llmbook.lm.requests import after_thought, cut
+from llmbook.lm import LanguageModel, OwnModel, Reply, ScriptedModel
+from llmbook.lm.requests import cut_at_stop
 from llmbook.pretrained import Pretrained, save
 from llmbook.tokenizer import Tokenizer
 
@@ -59,18 +60,24 @@ def test_a_draw_depends_on_the_prompt_and_its_seed_alone():
 
 
 @pytest.mark.parametrize(
-    ("text", "shown", "stopped"),
+    ("written", "thought", "text", "stopped"),
     [
-        ("14\n\nQ: next", "14", True),
-        ("14", "14", False),
-        ("<think>\nHm.\n\nWell.\n</think>\n\n14\n\nQ: next", "14", True),
-        ("Hm.\n\nWell.</think>14", "14", False),  # the template had begun the thought
-        ("<think>\nHm.\n\nWell.", "", False),  # and was cut off in it
+        ("14\n\nQ: next", "", "14", True),
+        ("14", "", "14", False),
+        ("<think>\nHm.\n\nWell.\n</think>\n\n14\n\nQ: next", "Hm.\n\nWell.", "\n\n14", True),
+        ("Hm.\n\nWell.</think>14", "Hm.\n\nWell.", "14", False),  # the template had begun it
+        ("<think>\nHm.\n\nWell.", "Hm.\n\nWell.", "", False),  # and was cut off in it
+        ("<think></think>14", "", "14", False),
+        ("<think>a</think>b</think>", "a", "b</think>", False),  # an answer may speak of thoughts
     ],
 )
-def test_a_stop_string_does_not_end_a_thought(text, shown, stopped):
-    whole, was = cut(text, ("\n\n", "\nQ:"))
-    assert (after_thought(whole).strip(), was) == (shown, stopped)
+def test_a_stop_string_does_not_end_a_thought_which_is_no_part_of_the_text(
+    written, thought, text, stopped
+):
+    whole, was_stopped = cut_at_stop(written, ("\n\n", "\nQ:"))
+    reply = Reply(whole, "end", 1, 1)
+    assert (reply.thought, reply.text, was_stopped) == (thought, text, stopped)
+    assert Reply(**asdict(reply)) == reply
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def test_a_stop_string_does_not_end_a_thought(text, shown, stopped):
 )
 @pytest.mark.parametrize("chat", [True, False])
 def test_a_text_is_cut_at_the_first_of_its_stop_strings(stop, shown, chat):
-    assert cut("14\n\nQ: next", stop, chat=chat) == (shown, True)
+    assert cut_at_stop("14\n\nQ: next", stop, chat=chat) == (shown, True)
 
 
 def test_a_chat_may_think_in_paragraphs():
@@ -101,7 +108,7 @@ def test_a_chat_may_think_in_paragraphs():
     model.generator.generate = generate
     [reply] = model.complete(["?"], stop=["\n\n"])
     assert seen == [()] and reply.finish_reason == "stop"
-    assert after_thought(reply.text) == "\n\n7"
+    assert (reply.thought, reply.text) == ("a\n\nb", "\n\n7")
 
 
 def test_what_has_been_read_is_not_read_again():

@@ -23,22 +23,9 @@ from llmbook.prompting import (
     strategy_for,
 )
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from tests.support.models import Recorder
 
 TWO = Exemplar("2 + 3", "5", rationale="2 and 3 make 5.", steps=(Step("2 + 3", "5"),))
-
-
-class Recorder:
-    """A model that answers by a function, and keeps what it was asked."""
-
-    name = "recorder"
-
-    def __init__(self, answer):
-        self.answer, self.calls = answer, []
-
-    def complete(self, prompts, **options):
-        self.calls.append((list(prompts), options))
-        replies = [self.answer(prompt) for prompt in prompts]
-        return [one if isinstance(one, Reply) else Reply(one, "stop", 1, 1) for one in replies]
 
 
 def test_the_recorder_and_the_script_are_language_models():

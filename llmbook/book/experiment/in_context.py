@@ -18,7 +18,7 @@ from llmbook.book.experiment._kept import DATA, keep
 from llmbook.book.experiment._kept import load as load_kept
 from llmbook.evaluation import Score, evaluate, plan_score, scores_by_size, step_score
 from llmbook.lm import LanguageModel, load
-from llmbook.prompting import LeastToMost, Strategy, strategy_for
+from llmbook.prompting import LeastToMost, ProgramPlanner, Strategy, strategy_for
 
 __all__ = ["SIZES", "Measured", "load_measured", "measure", "strategies"]
 
@@ -59,7 +59,8 @@ def strategies(name: str) -> dict[str, Strategy]:
     }
     least_to_most = made["least-to-most"]
     if of.decompose is not None and isinstance(least_to_most, LeastToMost):
-        made["least-to-most, planned"] = replace(least_to_most, decomposer=of.decompose)
+        planner = ProgramPlanner(of.decompose)
+        made["least-to-most, planned"] = replace(least_to_most, planner=planner)
     return made
 
 
