@@ -284,7 +284,7 @@ def test_only_one_evaluation_at_a_time_writes_to_a_transcript(tmp_path):
 def test_replies_that_cannot_be_read_are_named(tmp_path, line):
     file = tmp_path / "t.jsonl"
     (tmp_path / "t.jsonl.replies").write_text(f"{line}\n")
-    with pytest.raises(ValueError, match=r"t\.jsonl\.replies, line 1: must be a reply"):
+    with pytest.raises(ValueError, match=r"t\.jsonl\.replies, line 1: reply.* must be "):
         evaluate(ZeroShot(), Recorder(plus_one), PROBLEMS, transcript=file)
 
 
