@@ -113,6 +113,7 @@ class OwnModel:
         return replies
 
     def _ids(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, as a turn of a conversation in a chat."""
         if not self.chat:
             return [*self.loaded.begin_ids, *self.loaded.tokenizer.encode(prompt)]
         text = self.loaded.chat_prompt([{"role": "user", "content": prompt}])

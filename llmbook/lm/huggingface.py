@@ -114,18 +114,18 @@ class TransformersModel:
             ValueError: If an argument is out of range, or a prompt has no token.
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
-        rows, most = [self._ids(prompt) for prompt in prompts], self.max_length
-        replies, fitting = split_fitting(prompts, rows, most)
+        rows, max_length = [self._ids(prompt) for prompt in prompts], self.max_length
+        replies, fitting = split_fitting(prompts, rows, max_length)
 
         def budget(i: int) -> int:
-            return min(max_new_tokens, most - len(rows[i]))
+            return min(max_new_tokens, max_length - len(rows[i]))
 
         # All texts of a chunk may grow alike, whatever they are padded to, and little is padded.
         fitting.sort(key=lambda i: (budget(i), len(rows[i])))
         for count, group in groupby(fitting, budget):
-            together = list(group)
-            for start in range(0, len(together), self.batch_size):
-                chunk = together[start : start + self.batch_size]
+            same_budget = list(group)
+            for start in range(0, len(same_budget), self.batch_size):
+                chunk = same_budget[start : start + self.batch_size]
                 noise = _GumbelNoise(temperature, [seeds[i] for i in chunk], logprobs)
                 ends = _Ends(self, [rows[i] for i in chunk], stop)
                 written = self._generate([rows[i] for i in chunk], count, noise, ends)
@@ -142,6 +142,7 @@ class TransformersModel:
         return replies
 
     def _ids(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, as a turn of a conversation in a chat."""
         if not self.chat:
             return cast(list[int], self.tokenizer(prompt)["input_ids"])
         messages = [{"role": "user", "content": prompt}]
@@ -153,9 +154,11 @@ class TransformersModel:
     def _generate(
         self, rows: list[list[int]], count: int, noise: "_GumbelNoise", ends: "_Ends"
     ) -> list[list[int]]:
+        """The ids that ``count`` steps write after each row, in one batch padded on the left."""
         longest = max(map(len, rows))
         ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
         real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        # Shapes: ids and real (B, T); the output (B, T + count), less if all rows end before.
         output = self.model.generate(
             ids.to(self.model.device),
             attention_mask=real.to(self.model.device),

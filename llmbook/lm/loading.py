@@ -60,13 +60,15 @@ def load(
     if backend is not None and address != (backend == "endpoint"):
         raise ValueError("backend must be 'endpoint' for an address, and only there")
     if address:
-        return _at(name, chat is not False, options)
+        return _behind_server(name, chat is not False, options)
     if options:
         raise ValueError(f"options must be left out: only a server takes them, and {name} is none")
-    return _here(name, bool(chat), device, backend)
+    return _local_or_hub(name, bool(chat), device, backend)
 
 
-def _at(address: str, chat: bool, options: Mapping[str, object] | None) -> "EndpointModel":
+def _behind_server(
+    address: str, chat: bool, options: Mapping[str, object] | None
+) -> "EndpointModel":
     from llmbook.lm.endpoint import EndpointModel
 
     base_url, _, model = address.partition("#")
@@ -75,7 +77,7 @@ def _at(address: str, chat: bool, options: Mapping[str, object] | None) -> "Endp
     return EndpointModel(model, base_url, chat=chat, options=options)
 
 
-def _here(
+def _local_or_hub(
     name: str, chat: bool, device: "torch.device | str | None", backend: Backend | None
 ) -> LanguageModel:
     """A model on this machine, or from the hub."""

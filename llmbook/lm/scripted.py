@@ -85,6 +85,7 @@ class ScriptedModel:
         ]
 
     def _text(self, prompt: str, seed: int) -> str:
+        """The line for a prompt: that of the longest end, by the seed if there are several."""
         if self._function is not None:
             return self._function(prompt)
         known = [end for end in self._lines if prompt.endswith(end)]
@@ -100,6 +101,7 @@ class ScriptedModel:
     def _reply(
         prompt: str, text: str, max_new_tokens: int, stop: Sequence[str], logprobs: bool
     ) -> Reply:
+        """A line as a reply, cut by the limit and the stop strings."""
         words = re.findall(r"\s*\S+|\s+", text)
         written, stopped = cut_at_stop("".join(words[:max_new_tokens]), stop)
         cut_short = len(words) > max_new_tokens

@@ -69,7 +69,9 @@ class Story:
     @cached_property
     def numbers(self) -> dict[str, int]:
         """What each person has."""
-        return {name: sum(self.changes[each] for each in self.chain(name)) for name in self.changes}
+        return {
+            name: sum(self.changes[person] for person in self.chain(name)) for name in self.changes
+        }
 
     def chain(self, name: str) -> list[str]:
         """Who has to be worked out to know what a person has, that person last.

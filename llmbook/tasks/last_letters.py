@@ -192,8 +192,8 @@ def _step(question: str) -> Step:
     if len(before) < 2:
         return Step(question, f'{_ends(question)} Joined: "{solve(question)}".')
     known = ", ".join(before)
-    found = f'"{known}" gives "{solve(known)}".'
-    return Step(question, f'{found} {_ends(last)} Joined: "{solve(question)}".')
+    known_part = f'"{known}" gives "{solve(known)}".'
+    return Step(question, f'{known_part} {_ends(last)} Joined: "{solve(question)}".')
 
 
 def _ends(question: str) -> str:

@@ -204,6 +204,9 @@ def expand(expression: str) -> list[str]:
     Raises:
         ValueError: If it cannot be read, or asks for more than 100,000 actions.
     """
+    # Recursive descent, a function for each rule of the grammar; place is that of the next token.
+    #     sum     = product { "+" product }
+    #     product = ( action | "(" sum ")" ) { "*" number }
     tokens, place = expression.split(), 0
 
     def fail(message: str) -> ValueError:
@@ -228,7 +231,7 @@ def expand(expression: str) -> list[str]:
         place += 1
         if token in _ACTIONS:
             actions = [token]
-        elif token == "(" and depth < 50:
+        elif token == "(" and depth < 50:  # a model may open brackets without end
             actions = read_sum(depth + 1)
             if tokens[place : place + 1] != [")"]:
                 raise fail("must close its brackets")

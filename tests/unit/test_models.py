@@ -8,12 +8,14 @@ from importlib.resources import files
 import pytest
 import torch
 
-from llmbook import lm
+from llmbook import lm, tasks
 from llmbook.generation import Completion, GenerationConfig
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.lm import LanguageModel, OwnModel, Reply, ScriptedModel
 from llmbook.lm.requests import cut_at_stop
+from llmbook.lm.shipped import trained
 from llmbook.pretrained import Pretrained, save
+from llmbook.prompting import shipped
 from llmbook.tokenizer import Tokenizer
 
 DATA = files("llmbook") / "book" / "data"
@@ -178,6 +180,20 @@ def test_each_model_that_comes_with_the_book_is_loaded_by_name():
             lm.load(folder.name, backend="transformers")
     with pytest.raises(RuntimeError):  # the device is passed on, and this is none
         lm.load("bookmodel", device="nowhere")
+
+
+def test_cards_tell_what_each_model_was_trained_for():
+    cards = trained()
+    assert cards == {
+        "chains-tiny": ("chains", "least-to-most"),
+        "chains-tiny-chain-of-thought": ("chains", "chain-of-thought"),
+        "scan-tiny": ("scan", "least-to-most"),
+        "scan-tiny-direct": ("scan", "direct"),
+    }
+    for card in cards.values():
+        assert card.task in tasks.NAMES and card.strategy in shipped.strategies(card.task)
+    with pytest.raises(ValueError, match="task must be 'scan' or 'chains', got 'calendar'"):
+        shipped.strategies("calendar")
 
 
 def test_a_damaged_folder_is_no_case_for_the_library(tmp_path):
