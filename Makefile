@@ -17,6 +17,7 @@ test: .venv/all.stamp chromium model ## run every check of the book
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
 
 outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams anew

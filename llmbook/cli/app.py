@@ -145,6 +145,7 @@ def _the_book() -> list[str]:
 
 
 def _read(path: Path) -> str:
+    """The text of a file to train on."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -282,6 +283,7 @@ def chat(
 
 
 def _load(source: str) -> "Pretrained":
+    """A model by its name, on a GPU if there is one."""
     import torch
 
     from llmbook.pretrained import from_pretrained

@@ -1,7 +1,7 @@
 """The commands `solve`, `evaluate` and `compare`, of `llmbook.cli`.
 
-What they do is in `llmbook.cli.solving`, which takes its time to load and so is imported where it
-is used.
+What they do is in `llmbook.cli.solving` and `llmbook.cli.evaluating`, which take their time to load
+and so are imported where they are used.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ StrategyName = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(help="Whose exemplars are shown: last-letters, last-letters-spelled, scan, "
-                 "word-problems, calendar or, for chains-tiny, chains.  [default: that of the "
-                 "model, or word-problems]"),
+                 "word-problems, calendar or chains.  [default: that of the model, or "
+                 "word-problems]"),
 ]  # fmt: skip
 Chat = Annotated[
     bool | None,
@@ -67,24 +67,23 @@ def solve(
         ```
     """
     from llmbook.cli import solving
-    from llmbook.tasks import scan
 
     with solving.as_typed():
-        asked = solving.asking(
+        setup = solving.prepare(
             model, strategy, task,
-            chat=chat, max_new_tokens=max_new_tokens, options=solving.fields(option or ()),
+            chat=chat, max_new_tokens=max_new_tokens, options=solving.read_options(option or ()),
         )  # fmt: skip
-        problem = solving.posed(question, context, asked)
-        done = asked.strategy.solve(problem, asked.model)
-    errors = solving.reasons([done])
-    if as_json or trace or done.answer or not errors:
-        typer.echo(done.to_json() if as_json else str(done) if trace else done.answer)
-    if errors and not done.answer:
+        problem = setup.pose(question, context)
+        solution = setup.strategy.solve(problem, setup.model)
+    errors = solving.model_errors([solution])
+    if as_json or trace or solution.answer or not errors:
+        text = solution.to_json() if as_json else str(solution) if trace else solution.answer
+        typer.echo(text)
+    if errors and not solution.answer:
         raise ValueError(f"the model gave no answer but an error: {errors[0]}")
     if problem.answer and trace and not as_json:
-        verdict = "right" if asked.grade(problem, done.answer) else "wrong"
-        actions = scan.interpret(question)
-        typer.echo(f"{verdict}; the {len(actions)} actions are {' '.join(actions)}")
+        verdict = "right" if setup.task.grade(problem, solution.answer) else "wrong"
+        typer.echo(f"{verdict}; {setup.task.describe(problem.answer)}")
 
 
 def evaluate(
@@ -116,15 +115,15 @@ def evaluate(
         llmbook evaluate --model smollm2-135m --task word-problems --strategy few-shot --size 2
         ```
     """
-    from llmbook.cli import solving
+    from llmbook.cli import evaluating, solving
 
     with solving.as_typed():
-        asked = solving.asking(
+        setup = solving.prepare(
             model, strategy, task,
-            chat=chat, max_new_tokens=max_new_tokens, options=solving.fields(option or ()),
+            chat=chat, max_new_tokens=max_new_tokens, options=solving.read_options(option or ()),
         )  # fmt: skip
-        problems = solving.draw(asked.task, count, size, seed)
-        solving.run(asked, problems, out, batch_size, typer.echo)
+        problems = setup.task.problems(count, size=size, seed=seed)
+        evaluating.evaluate_and_report(setup, problems, out, batch_size, typer.echo)
 
 
 def compare(
@@ -144,7 +143,7 @@ def compare(
         llmbook compare a.jsonl b.jsonl
         ```
     """
-    from llmbook.cli import solving
+    from llmbook.cli import evaluating, solving
 
     with solving.as_typed():
-        solving.compare(first, second, task, typer.echo)
+        evaluating.compare(first, second, task, typer.echo)

@@ -35,7 +35,7 @@ def as_typed(text: str, parameters: Sequence[Any]) -> str:
     Returns:
         The message.
     """
-    names = {each.name: _typed(each) for each in parameters if each.name}
+    names = {parameter.name: _typed(parameter) for parameter in parameters if parameter.name}
     names |= {other: names[name] for other, name in _OTHER_NAMES.items() if name in names}
     subject = "|".join(map(re.escape, names))
     anywhere = "|".join(re.escape(name) for name in names if "_" in name)
@@ -44,6 +44,7 @@ def as_typed(text: str, parameters: Sequence[Any]) -> str:
 
 
 def _typed(parameter: Any) -> str:
+    """What the user types for a parameter: its option in full, or the name of its place."""
     if isinstance(parameter, TyperArgument):
         return str(parameter.metavar or parameter.name)
     return str(max(parameter.opts, key=len))

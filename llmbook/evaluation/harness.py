@@ -99,7 +99,7 @@ def _evaluate(
 
 
 def _failed(trace: Trace) -> bool:
-    return any(issue.kind == "model-error" for one in trace.walk() for issue in one.issues)
+    return any(issue.kind == "model-error" for sample in trace.walk() for issue in sample.issues)
 
 
 def read_transcript(path: str | os.PathLike[str]) -> list[Trace]:

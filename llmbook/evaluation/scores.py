@@ -149,6 +149,7 @@ def step_score(traces: Iterable[Trace], grade: Grade, *, after_right: bool = Tru
 
 
 def _steps(trace: Trace, grade: Grade, after_right: bool) -> Iterator[bool]:
+    """Whether each step was right whose answer is known, to the first wrong one or to the end."""
     known = {step.question: step for step in trace.problem.steps}
     for step in trace.steps:
         if (expected := known.get(step.question)) is not None:
@@ -212,10 +213,10 @@ def mcnemar(
     """
     if [trace.problem for trace in first] != [trace.problem for trace in second]:
         raise ValueError("first and second must be of the same problems in the same order")
-    pairs = [
-        (grade(one.problem, one.answer), grade(other.problem, other.answer))
-        for one, other in zip(first, second, strict=True)
+    rights = [
+        [grade(trace.problem, trace.answer) for trace in traces] for traces in (first, second)
     ]
+    pairs = [*zip(*rights, strict=True)]
     only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
     n, k = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(n, i) for i in range(k + 1)) / 2**n

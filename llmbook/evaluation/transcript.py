@@ -10,11 +10,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from llmbook._files import replacing
+from llmbook._json import read_as
 from llmbook.lm.protocol import LanguageModel, Reply, in_chat
 from llmbook.prompting.strategies import Strategy
 from llmbook.prompting.trace import Trace
@@ -25,14 +26,23 @@ _HEADER, _TRACE = b'{"task": ', b'{"problem": '
 _SECRET = re.compile("key|secret|password|authorization", re.IGNORECASE)  # in no transcript
 
 
-class Header(NamedTuple):
+@dataclass(frozen=True)
+class Header:
     """The first line."""
 
     task: str = ""  # by whose rules answers are graded; "": not told
     settings: dict[str, Any] | None = None  # nothing in a file that has no such line
 
     def line(self) -> str:
-        return json.dumps(self._asdict())
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A line of the file of replies."""
+
+    key: str  # of what was asked
+    reply: Reply
 
 
 def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
@@ -46,12 +56,13 @@ def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """A setting as JSON, secrets hidden and functions by their names."""
     if isinstance(value, Mapping):
-        return {key: "…" if _SECRET.search(key) else _plain(each) for key, each in value.items()}
+        return {key: "…" if _SECRET.search(key) else _plain(item) for key, item in value.items()}
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return getattr(value, "__qualname__", type(value).__qualname__)  # a function, by its name
@@ -74,8 +85,7 @@ def parse(path: Path, data: bytes) -> tuple[Header, list[Trace]]:
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             if number == 1 and line.startswith(_HEADER):
-                told = json.loads(line)
-                header = Header(str(told["task"]), told.get("settings"))
+                header = read_as(Header, line, "header")
             else:
                 traces.append(Trace.from_json(line.decode()))
         except ValueError as error:
@@ -104,13 +114,13 @@ def resume(
         raise ValueError(f"task must be {header.task} for the transcript {path}, got {task}")
     names = strategy.name, model.name
     for place, trace in enumerate(traces):
-        one = problems[place] if place < len(problems) else None
-        if (got := (trace.strategy, trace.model)) != names or trace.problem != one:
+        problem = problems[place] if place < len(problems) else None
+        if (got := (trace.strategy, trace.model)) != names or trace.problem != problem:
             raise ValueError(
                 f"transcript must be new or of the same problems, strategy and model: line "
                 f"{place + 1 + data.startswith(_HEADER)} of {path} has {got} and "
                 f"{trace.problem.question!r}, expected {names} and "
-                f"{one.question if one else 'no more problems'!r}"
+                f"{problem.question if problem else 'no more problems'!r}"
             )
     settings = settings_of(strategy, model)
     theirs = settings if header.settings is None else header.settings
@@ -173,16 +183,11 @@ class Remembering:
             os.truncate(self._path, len(whole))  # a line that was cut off
             for number, line in enumerate(whole.splitlines(), start=1):
                 try:
-                    told = json.loads(line)
-                    reply = Reply(**told["reply"])
-                    if reply.logprobs is not None:
-                        reply = replace(reply, logprobs=tuple(reply.logprobs))
-                    self._known[told["key"]] = reply
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ValueError(
-                        f"{self._path}, line {number}: must be a reply, as JSON, got {line[:60]!r} "
-                        f"({error!r}); without the file, all is asked again"
-                    ) from None
+                    kept = read_as(_Kept, line, "reply")
+                except ValueError as error:
+                    where = f"{self._path}, line {number}"
+                    raise ValueError(f"{where}: {error}; without it, all is asked again") from None
+                self._known[kept.key] = kept.reply
 
     def complete(
         self, prompts: Sequence[str], *, seed: int | Sequence[int] = 0, **options: Any
@@ -190,8 +195,8 @@ class Remembering:
         """Ask the model, but not for what is known."""
         seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
         keys = [
-            hashlib.sha256(json.dumps([prompt, each, options]).encode()).hexdigest()
-            for prompt, each in zip(prompts, seeds, strict=True)
+            hashlib.sha256(json.dumps([prompt, prompt_seed, options]).encode()).hexdigest()
+            for prompt, prompt_seed in zip(prompts, seeds, strict=True)
         ]
         new = [place for place, key in enumerate(keys) if key not in self._known]
         replies = [self._known.get(key) for key in keys]
@@ -205,7 +210,7 @@ class Remembering:
                     if reply.finish_reason == "error" or key in self._known:
                         return
                     self._known[key] = reply
-                    line = json.dumps({"key": key, "reply": asdict(reply)})
+                    line = json.dumps(asdict(_Kept(key, reply)))
                     file.write(f"{line}\n".encode())
                     file.flush()
 

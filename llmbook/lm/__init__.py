@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmbook.lm.loading import load
 from llmbook.lm.protocol import LanguageModel, Reply
-from llmbook.lm.scripted import ScriptedModel
 
 if TYPE_CHECKING:
     from llmbook.lm.endpoint import EndpointModel
     from llmbook.lm.gpt import OwnModel
     from llmbook.lm.huggingface import TransformersModel
+    from llmbook.lm.scripted import ScriptedModel
 
 __all__ = [
     "EndpointModel",
@@ -27,11 +27,16 @@ __all__ = [
     "load",
 ]
 
-_LAZY = {"EndpointModel": "endpoint", "OwnModel": "gpt", "TransformersModel": "huggingface"}
+_LAZY = {
+    "EndpointModel": "endpoint",
+    "OwnModel": "gpt",
+    "ScriptedModel": "scripted",
+    "TransformersModel": "huggingface",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # What needs torch, transformers or openai is imported when it is asked for.
+    # Each is imported when it is asked for: only one is, and most need torch or more.
     if name in _LAZY:
         return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from llmbook.lm.protocol import Reply
-from llmbook.lm.requests import cut
+from llmbook.lm.requests import cut_at_stop
 
 __all__ = [
     "ErrorAnswerError",
@@ -71,7 +71,7 @@ def read_reply(answer: object, stop: Sequence[str], *, chat: bool) -> Reply:
         text = well_formed(_text(choice["message"]["content"] if chat else choice["text"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"a choice with a text expected ({error!r})") from None
-    text, stopped = cut(text, stop, chat=chat)
+    text, stopped = cut_at_stop(text, stop, chat=chat)
     if stopped or (stop and reason == "stop"):
         reason = "stop"
     elif reason != "length":
@@ -141,6 +141,7 @@ def _parsed(answer: object) -> dict[str, Any]:
 
 
 def _status(error: object) -> int:
+    """The status that an error names as its code; 200 if it names none."""
     code = _count(_fields(error).get("code"))
     return code if 400 <= code < 600 else 200
 
@@ -162,6 +163,7 @@ def _text(content: object) -> str:
 
 
 def _fields(value: object) -> dict[str, Any]:
+    """The fields of an object of JSON; none of anything else."""
     return value if isinstance(value, dict) else {}
 
 
@@ -173,18 +175,19 @@ def _count(value: Any) -> int:
         return 0
 
 
-def _logprobs(given: dict[str, Any], chat: bool) -> tuple[float, ...] | None:
+def _logprobs(fields: dict[str, Any], chat: bool) -> tuple[float, ...] | None:
     """Of each token; nothing where the server leaves one out."""
     try:
         if chat:
-            found = [float(token["logprob"]) for token in given.get("content") or ()]
+            logprobs = [float(token["logprob"]) for token in fields.get("content") or ()]
         else:
-            found = [float(each) for each in given.get("token_logprobs") or ()]
+            logprobs = [float(logprob) for logprob in fields.get("token_logprobs") or ()]
     except (KeyError, TypeError, ValueError):
         return None
-    return tuple(found) or None
+    return tuple(logprobs) or None
 
 
 def _short(value: object) -> str:
+    """A value as a text of one line, cut if it is long."""
     text = " ".join(str(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

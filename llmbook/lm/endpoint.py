@@ -2,21 +2,18 @@
 
 A server far away fails in ways a model at hand does not: it is busy, slow, cut off, or answers
 with half a sentence of JSON. Of a thousand prompts none may be lost by that. So each is asked
-again, after a pause that doubles every time and that no two prompts share exactly, so that those
-refused together don't come back together; if the server says how long to wait, that long at least.
-What cannot get better, such as a wrong key, is an error at once, and so is, after a few seconds, an
-address where nobody has answered so far; but a prompt that is refused, while others are not, spoils
-none of them. Whoever waits is told on what, by a warning of the standard library's ``logging``.
+again, with the patience of `llmbook.lm.retries`. What cannot get better, such as a wrong key, is
+an error at once, and so is, after a few seconds, an address where nobody has answered so far; but
+a prompt that is refused, while others are not, spoils none of them. Whoever waits is told on what,
+by a warning of the standard library's ``logging``.
 """
 
 import asyncio
-import logging
 import os
-import random
 import re
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +38,7 @@ from llmbook.lm.answers import (
 )
 from llmbook.lm.protocol import Reply
 from llmbook.lm.requests import check_request
+from llmbook.lm.retries import PassingError, Patience
 
 __all__ = ["EndpointModel"]
 
@@ -67,13 +65,8 @@ _NAMED = {
 }
 _FIELDS = re.compile(r"max_tokens|temperature|stop|seed|logprobs")  # what `options` can leave out
 _SPENT = re.compile("insufficient_quota")  # comes as 429, but no pause fills an account
-_LONGEST_PAUSE = 30.0  # seconds; pauses don't double beyond it
-_NEVER_HEARD = 2  # how often to ask again where nobody has answered so far
 _CONNECT = 10.0  # seconds to wait for a connection, after which nobody is there
-_QUIET = 5.0  # seconds between warnings
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
-
-_log = logging.getLogger(__name__)
 
 
 class _RefusedError(Exception):
@@ -96,7 +89,7 @@ class EndpointModel:
 
     Servers don't tell whether a text ended by itself or at a stop string: where stop strings were
     given, it counts as ``"stop"``. In a chat, those of blank space are not sent but applied here,
-    after the thought with which some models begin; the thought stays in the text.
+    after the thought with which some models begin.
     Temperature and seed are passed on; what a server makes of them is its own affair:
     ``transformers serve``, for one, draws only if the model's own settings say so. Counts of tokens
     are 0, and log-probabilities None, where the server gives none.
@@ -153,16 +146,12 @@ class EndpointModel:
         self.model, self.base_url, self.chat = model, shown, chat
         self._address = base_url
         self.name = name or model
-        self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
-        self.backoff, self.longest_wait = backoff, longest_wait
+        self.concurrency, self.timeout = concurrency, timeout
         self.options = dict(options or {})
         self._api_key = _key(api_key)
         # What no message may hold. Shorter ones are no secrets, but words such as "none".
-        self._secrets = [each for each in (self._api_key, password) if len(each) >= 8]
-        self._chance = random.Random()  # of pauses alone: nothing that is written depends on it
-        self._absent = False  # nothing listens there, as a prompt has found out to the end
-        self._heard = False  # somebody has answered there, be it with an error
-        self._warned = -_QUIET  # when somebody was last told why it takes so long
+        self._secrets = [secret for secret in (self._api_key, password) if len(secret) >= 8]
+        self._patience = Patience(shown, max_retries, backoff, longest_wait)
 
     def complete(
         self,
@@ -187,9 +176,9 @@ class EndpointModel:
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
         # A chat ends its turn by itself, and a blank line may stand in the middle of a thought.
-        sent = [each for each in stop if each.strip() or not self.chat]
+        sent = [prompt_seed for prompt_seed in stop if prompt_seed.strip() or not self.chat]
         requests = []
-        for prompt, each in zip(prompts, seeds, strict=True):
+        for prompt, prompt_seed in zip(prompts, seeds, strict=True):
             request: dict[str, object] = {
                 "model": self.model,
                 "max_tokens": max_new_tokens,
@@ -202,12 +191,12 @@ class EndpointModel:
             if sent:
                 request["stop"] = sent
             if temperature > 0:
-                request["seed"] = each
+                request["seed"] = prompt_seed
             if logprobs:
                 request["logprobs"] = True if self.chat else 1
             request |= self.options
             requests.append({key: value for key, value in request.items() if value is not None})
-        return _run(self._ask_all(requests, stop, on_reply))
+        return _run_to_end(self._ask_all(requests, stop, on_reply))
 
     def complete_each(
         self, prompts: Sequence[str], on_reply: Callable[[int, Reply], object], **options: Any
@@ -221,14 +210,15 @@ class EndpointModel:
         stop: Sequence[str],
         on_reply: Callable[[int, Reply], object],
     ) -> list[Reply]:
-        self._absent = False
+        """Ask for all replies, some at a time, and judge what was refused by what was not."""
+        self._patience.begin()
         places = asyncio.Semaphore(self.concurrency)
         refused: list[_RefusedError] = []
 
         async def ask(client: AsyncOpenAI, number: int, request: Mapping[str, object]) -> Reply:
             async with places:
                 try:
-                    reply = await self._ask(client, request, stop)
+                    reply = await self._patience.ask(partial(self._attempt, client, request, stop))
                 except _RefusedError as error:
                     refused.append(error)
                     reply = no_reply(str(error))
@@ -250,6 +240,7 @@ class EndpointModel:
         return [task.result() for task in tasks]
 
     def _client(self) -> AsyncOpenAI:
+        """The client, which asks once and takes no proxy to this machine itself."""
         trust_env = not _on_this_machine(self.base_url)
         try:
             http_client = DefaultAsyncHttpxClient(trust_env=trust_env)
@@ -269,53 +260,41 @@ class EndpointModel:
             http_client=http_client,
         )
 
-    async def _ask(
+    async def _attempt(
         self, client: AsyncOpenAI, request: Mapping[str, object], stop: Sequence[str]
     ) -> Reply:
-        """Ask until there is an answer, or no hope of one."""
-        attempt, pause = 0, self.backoff
-        while True:
-            attempt += 1
-            wait = 0.0
-            absent = False
-            try:
-                async with asyncio.timeout(self.timeout):
-                    path = "/chat/completions" if self.chat else "/completions"
-                    answer = await client.post(path, body=dict(request), cast_to=object)
-                self._absent, self._heard = False, True
-                return read_reply(answer, stop, chat=self.chat)
-            except APIStatusError as error:
-                self._absent, self._heard = False, True
-                problem = self._problem(f"{error.status_code}: {said_by(error.body)}")
-                self._check_hope(error.status_code, problem)
-                wait = seconds_to_wait(error.response.headers)
-            except ErrorAnswerError as error:
-                problem = self._problem(f"{error.status}: {error}")
-                self._check_hope(error.status, problem)
-            except (TimeoutError, APIConnectionError) as error:
-                cause = error.__cause__ or error
-                absent = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
-                if absent:
-                    problem = self._problem(f"no connection: {str(cause) or 'no sign of life'}")
-                elif isinstance(error, TimeoutError | APITimeoutError):
-                    problem = f"no answer within {self.timeout:g} seconds"
-                else:
-                    problem = self._problem(f"{error} ({cause!r})")
-            except (OpenAIError, ValueError) as error:  # half a JSON, or not what it should hold
-                problem = self._problem(f"malformed answer: {error}")
-            if wait > self.longest_wait:
-                return no_reply(f"{problem}; the server asks to wait {wait:.0f} seconds")
-            if absent and not self._heard and attempt > min(self.max_retries, _NEVER_HEARD):
-                raise ValueError(
-                    f"base_url must be where a server answers, got {self.base_url}: {problem}"
-                )
-            if attempt > self.max_retries or (absent and self._absent):
-                self._absent = absent
-                return no_reply(f"{problem}; attempts: {attempt}")
-            wait += pause * self._chance.uniform(0.5, 1.0)
-            self._warn(f"{problem}; asking again in {wait:.1f} seconds")
-            await asyncio.sleep(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        """Ask once.
+
+        Raises:
+            PassingError: If it may be better the next time.
+            _RefusedError: If the server refuses what the request holds.
+            ValueError: If it would refuse any request.
+        """
+        try:
+            async with asyncio.timeout(self.timeout):
+                path = "/chat/completions" if self.chat else "/completions"
+                answer = await client.post(path, body=dict(request), cast_to=object)
+            self._patience.hear()
+            return read_reply(answer, stop, chat=self.chat)
+        except APIStatusError as error:
+            self._patience.hear()
+            problem = self._problem(f"{error.status_code}: {said_by(error.body)}")
+            self._check_hope(error.status_code, problem)
+            raise PassingError(problem, wait=seconds_to_wait(error.response.headers)) from None
+        except ErrorAnswerError as error:
+            problem = self._problem(f"{error.status}: {error}")
+            self._check_hope(error.status, problem)
+            raise PassingError(problem) from None
+        except (TimeoutError, APIConnectionError) as error:
+            cause = error.__cause__ or error
+            if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+                problem = self._problem(f"no connection: {str(cause) or 'no sign of life'}")
+                raise PassingError(problem, absent=True) from None
+            if isinstance(error, TimeoutError | APITimeoutError):
+                raise PassingError(f"no answer within {self.timeout:g} seconds") from None
+            raise PassingError(self._problem(f"{error} ({cause!r})")) from None
+        except (OpenAIError, ValueError) as error:  # half a JSON, or not what it should hold
+            raise PassingError(self._problem(f"malformed answer: {error}")) from None
 
     def _check_hope(self, status: int, problem: str) -> None:
         """Let go on what may be better the next time.
@@ -334,6 +313,7 @@ class EndpointModel:
         raise ValueError(self._refusal(status, problem))
 
     def _refusal(self, status: int, problem: str) -> str:
+        """The message of an error that would meet any request, with what might help."""
         hint = ""
         if status in _REFUSED and (field := _FIELDS.search(problem)):
             hint = f"; a field is left out by options={{{field[0]!r}: None}}"
@@ -347,13 +327,6 @@ class EndpointModel:
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return well_formed(text)
-
-    def _warn(self, text: str) -> None:
-        """Tell whoever waits, but not of every prompt."""
-        now = time.monotonic()
-        if now - self._warned >= _QUIET:
-            self._warned = now
-            _log.warning("%s: %s", self.base_url, text)
 
 
 def _key(given: str | None) -> str:
@@ -387,7 +360,7 @@ def _on_this_machine(url: str) -> bool:
         return host == "localhost"
 
 
-def _run(replies: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:
+def _run_to_end(replies: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:
     """Run to the end, from a program or from a notebook, where a loop is running already."""
     try:
         asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from llmbook._checks import check_at_least_one
 from llmbook.generation import GenerationConfig, TextGenerator
 from llmbook.lm.protocol import Reply
-from llmbook.lm.requests import check_request, cut, fit
+from llmbook.lm.requests import check_request, cut_at_stop, split_fitting
 from llmbook.pretrained import Pretrained
 
 __all__ = ["OwnModel"]
@@ -84,32 +84,37 @@ class OwnModel:
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
         rows = [self._ids(prompt) for prompt in prompts]
-        replies, fitting = fit(prompts, rows, self.loaded.model.config.max_length)
+        replies, fitting = split_fitting(prompts, rows, self.loaded.model.config.max_length)
         for start in range(0, len(fitting), self.batch_size):
             chunk = fitting[start : start + self.batch_size]
             config = GenerationConfig(
                 max_new_tokens,
                 temperature,
-                stop=() if self.chat else tuple(stop),  # in a chat, a thought may hold them
+                stop=() if self.chat else tuple(stop),
                 end_ids=self.loaded.end_ids,
                 seed=tuple(seeds[i] for i in chunk),
                 lookup=15,  # answers repeat words of the question: fewer steps, the same text
                 logprobs=logprobs,
             )
             written = self.generator.generate([rows[i] for i in chunk], config)
-            for i, each in zip(chunk, written, strict=True):
-                text, stopped = cut(each.text, stop, chat=self.chat)
+            for i, completion in zip(chunk, written, strict=True):
+                text, reason = completion.text, completion.finish_reason
+                # In a chat a thought may hold stop strings, so only what comes after it is cut.
+                if self.chat:
+                    text, stopped = cut_at_stop(text, stop, chat=True)
+                    reason = "stop" if stopped else reason
                 replies[i] = Reply(
                     text,
-                    "stop" if stopped else each.finish_reason,
-                    each.prompt_tokens,
-                    len(each.tokens),
-                    each.reused_tokens,
-                    None if each.logprobs is None else tuple(each.logprobs),
+                    reason,
+                    completion.prompt_tokens,
+                    len(completion.tokens),
+                    completion.reused_tokens,
+                    None if completion.logprobs is None else tuple(completion.logprobs),
                 )
         return replies
 
     def _ids(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, as a turn of a conversation in a chat."""
         if not self.chat:
             return [*self.loaded.begin_ids, *self.loaded.tokenizer.encode(prompt)]
         text = self.loaded.chat_prompt([{"role": "user", "content": prompt}])

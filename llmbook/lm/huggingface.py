@@ -28,8 +28,8 @@ from transformers import (
 )
 
 from llmbook._checks import check_at_least_one
-from llmbook.lm.protocol import Reply
-from llmbook.lm.requests import check_request, cut, fit
+from llmbook.lm.protocol import FinishReason, Reply
+from llmbook.lm.requests import check_request, cut_at_stop, split_fitting
 
 __all__ = ["TransformersModel"]
 
@@ -114,37 +114,35 @@ class TransformersModel:
             ValueError: If an argument is out of range, or a prompt has no token.
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
-        rows, most = [self._ids(prompt) for prompt in prompts], self.max_length
-        replies, fitting = fit(prompts, rows, most)
+        rows, max_length = [self._ids(prompt) for prompt in prompts], self.max_length
+        replies, fitting = split_fitting(prompts, rows, max_length)
 
         def budget(i: int) -> int:
-            return min(max_new_tokens, most - len(rows[i]))
+            return min(max_new_tokens, max_length - len(rows[i]))
 
         # All texts of a chunk may grow alike, whatever they are padded to, and little is padded.
         fitting.sort(key=lambda i: (budget(i), len(rows[i])))
         for count, group in groupby(fitting, budget):
-            together = list(group)
-            for start in range(0, len(together), self.batch_size):
-                chunk = together[start : start + self.batch_size]
-                draw = _Draw(temperature, [seeds[i] for i in chunk], logprobs)
-                # In a chat, a thought may hold stop strings: what comes after it is cut later.
-                ends = _Ends(self, [rows[i] for i in chunk], () if self.chat else stop)
-                written = self._generate([rows[i] for i in chunk], count, draw, ends)
+            same_budget = list(group)
+            for start in range(0, len(same_budget), self.batch_size):
+                chunk = same_budget[start : start + self.batch_size]
+                noise = _GumbelNoise(temperature, [seeds[i] for i in chunk], logprobs)
+                ends = _Ends(self, [rows[i] for i in chunk], stop)
+                written = self._generate([rows[i] for i in chunk], count, noise, ends)
                 for place, (i, ids) in enumerate(zip(chunk, written, strict=True)):
                     ids = ids[: ends.lengths.get(place, len(ids))]
-                    ended = ids[-1] in self.end_ids
-                    text = ends.text(place, ids[:-1] if ended else ids)
-                    text, stopped = cut(text, stop, chat=self.chat)
+                    text, reason = ends.result(place, ids)
                     replies[i] = Reply(
                         text,
-                        "stop" if stopped else "end" if ended else "length",
+                        reason,
                         len(rows[i]),
                         len(ids),
-                        logprobs=draw.logprobs_of(place, len(ids)) if logprobs else None,
+                        logprobs=noise.logprobs_of(place, len(ids)) if logprobs else None,
                     )
         return replies
 
     def _ids(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, as a turn of a conversation in a chat."""
         if not self.chat:
             return cast(list[int], self.tokenizer(prompt)["input_ids"])
         messages = [{"role": "user", "content": prompt}]
@@ -154,23 +152,25 @@ class TransformersModel:
         return cast(list[int], encoded["input_ids"])
 
     def _generate(
-        self, rows: list[list[int]], count: int, draw: "_Draw", ends: "_Ends"
+        self, rows: list[list[int]], count: int, noise: "_GumbelNoise", ends: "_Ends"
     ) -> list[list[int]]:
+        """The ids that ``count`` steps write after each row, in one batch padded on the left."""
         longest = max(map(len, rows))
         ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
         real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        # Shapes: ids and real (B, T); the output (B, T + count), less if all rows end before.
         output = self.model.generate(
             ids.to(self.model.device),
             attention_mask=real.to(self.model.device),
             max_new_tokens=count,
             do_sample=False,
-            logits_processor=LogitsProcessorList([draw]),
+            logits_processor=LogitsProcessorList([noise]),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
         return cast(list[list[int]], output[:, longest:].tolist())
 
 
-class _Draw(LogitsProcessor):
+class _GumbelNoise(LogitsProcessor):
     """Adds to each row of logits its own noise, after which the likeliest token is a draw."""
 
     def __init__(self, temperature: float, seeds: Sequence[int], keep: bool) -> None:
@@ -200,26 +200,47 @@ class _Draw(LogitsProcessor):
 
 
 class _Ends(StoppingCriteria):
-    """Ends a text at a stop string or a token that ends it, and notes its length in tokens."""
+    """Ends a text at a stop string or a token that ends it, and notes its length in tokens.
+
+    In a chat, a thought may hold stop strings, so a text is cut only when it is whole.
+    """
 
     def __init__(
         self, model: TransformersModel, rows: Sequence[Sequence[int]], stop: Sequence[str]
     ) -> None:
-        self.tokenizer, self.end_ids, self.stop = model.tokenizer, model.end_ids, stop
+        self.tokenizer, self.end_ids = model.tokenizer, model.end_ids
+        self.stop, self.chat = stop, model.chat
         # Some tokenizers drop the blank before the first word: it comes after some of the prompt.
         self.before = [list(row[-4:]) for row in rows]
         self.padded = max(map(len, rows))
         self.lengths: dict[int, int] = {}
+        self.stopped: dict[int, str] = {}  # the texts of those that came to a stop string
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:
         """Whether each row has ended, shape ``(B,)``."""
         for row, ids in enumerate(input_ids[:, self.padded :].tolist()):
-            if row not in self.lengths and (
-                ids[-1] in self.end_ids or (self.stop and cut(self.text(row, ids), self.stop)[1])
-            ):
+            if row in self.lengths:
+                continue
+            if ids[-1] in self.end_ids:
                 self.lengths[row] = len(ids)
+            elif self.stop and not self.chat:
+                text, stopped = cut_at_stop(self.text(row, ids), self.stop)
+                if stopped:
+                    self.lengths[row], self.stopped[row] = len(ids), text
         ended = [row in self.lengths for row in range(input_ids.size(0))]
         return torch.tensor(ended, device=input_ids.device)
+
+    def result(self, row: int, ids: list[int]) -> tuple[str, FinishReason]:
+        """The text of a row, whole or up to its stop string, and why it ended."""
+        if row in self.stopped:
+            return self.stopped[row], "stop"
+        ended = ids[-1] in self.end_ids
+        text = self.text(row, ids[:-1] if ended else ids)
+        if self.chat:
+            text, stopped = cut_at_stop(text, self.stop, chat=True)
+            if stopped:
+                return text, "stop"
+        return text, "end" if ended else "length"
 
     def text(self, row: int, ids: list[int]) -> str:
         """What the ids say that a row has written."""

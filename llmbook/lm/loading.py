@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from llmbook.lm.protocol import LanguageModel
+from llmbook.lm.shipped import folder_of
 
 if TYPE_CHECKING:
     import torch
@@ -61,13 +60,15 @@ def load(
     if backend is not None and address != (backend == "endpoint"):
         raise ValueError("backend must be 'endpoint' for an address, and only there")
     if address:
-        return _at(name, chat is not False, options)
+        return _behind_server(name, chat is not False, options)
     if options:
         raise ValueError(f"options must be left out: only a server takes them, and {name} is none")
-    return _here(name, bool(chat), device, backend)
+    return _local_or_hub(name, bool(chat), device, backend)
 
 
-def _at(address: str, chat: bool, options: Mapping[str, object] | None) -> "EndpointModel":
+def _behind_server(
+    address: str, chat: bool, options: Mapping[str, object] | None
+) -> "EndpointModel":
     from llmbook.lm.endpoint import EndpointModel
 
     base_url, _, model = address.partition("#")
@@ -76,7 +77,7 @@ def _at(address: str, chat: bool, options: Mapping[str, object] | None) -> "Endp
     return EndpointModel(model, base_url, chat=chat, options=options)
 
 
-def _here(
+def _local_or_hub(
     name: str, chat: bool, device: "torch.device | str | None", backend: Backend | None
 ) -> LanguageModel:
     """A model on this machine, or from the hub."""
@@ -87,11 +88,10 @@ def _here(
     from llmbook.lm.gpt import OwnModel
 
     source, batch_size = name, 32
-    shipped = Path(str(files("llmbook") / "book" / "data" / name))
-    if re.fullmatch(r"[\w-]+", name) and (shipped / "config.json").exists():
+    if (folder := folder_of(name)) is not None:
         if backend == "transformers":
             raise ValueError(f"backend must be 'own' for {name!r}, a model made for the book")
-        source, batch_size = str(shipped), 256  # so small that many texts fit side by side
+        source, batch_size = str(folder), 256  # so small that many texts fit side by side
     elif (path := pretrained.fetched(name)) is not None:
         source = str(path)
     if backend != "transformers":

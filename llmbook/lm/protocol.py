@@ -4,22 +4,65 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-__all__ = ["LanguageModel", "Reply", "in_chat"]
+__all__ = ["LanguageModel", "Reply", "in_chat", "split_thought"]
 
 FinishReason = Literal["end", "stop", "length", "error"]
 
 
+def split_thought(written: str) -> tuple[str | None, str]:
+    """Part what a model thought first from what it says then.
+
+    Models that were trained to reason write ``<think>…</think>`` first; some templates open the
+    thought already, so that only its end is in the text.
+
+    Args:
+        written: What the model wrote.
+
+    Returns:
+        The thought, None if there is none, and what follows it, ``""`` if it does not end.
+    """
+    before, closed, answer = written.partition("</think>")
+    thought = before.lstrip().removeprefix("<think>").strip()
+    if closed:
+        return thought, answer
+    return (thought, "") if before.lstrip().startswith("<think>") else (None, written)
+
+
 @dataclass(frozen=True)
 class Reply:
-    """How a prompt went on."""
+    """How a prompt went on.
 
-    text: str  # without the stop string that ended it
+    A thought with which a model begins is parted from the text when the reply is made, whoever
+    makes it, and is no part of the text from then on.
+
+    Examples:
+        ```python
+        from llmbook.lm import Reply
+
+        reply = Reply("<think>4 and 5</think>9", "end", prompt_tokens=5, completion_tokens=6)
+        print(repr(reply.thought), repr(reply.text))
+        ```
+
+        ``` {.text .output}
+        '4 and 5' '9'
+        ```
+    """
+
+    text: str  # without the thought before it, and without the stop string that ended it
     finish_reason: FinishReason  # "end": the model ended; "stop": a stop string; "length": cut
     prompt_tokens: int
     completion_tokens: int
     reused_tokens: int = 0  # tokens of the prompt that did not have to be read
     logprobs: tuple[float, ...] | None = None  # of each token written, in nats, if asked for
     error: str = ""  # why there is no text, with the finish reason "error"
+    # What the model thought first; if not given, it is still in the text, and is taken from there.
+    thought: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.thought is None:  # once: a text that speaks of thoughts may be read from a file
+            thought, text = split_thought(self.text)
+            object.__setattr__(self, "thought", thought or "")
+            object.__setattr__(self, "text", text)
 
 
 @runtime_checkable

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from llmbook._checks import check_at_least_one, check_temperature
-from llmbook.lm.protocol import Reply
+from llmbook.lm.protocol import Reply, split_thought
 
-__all__ = ["after_thought", "check_request", "cut", "fit"]
+__all__ = ["check_request", "cut_at_stop", "split_fitting"]
 
 
 def check_request(
@@ -46,29 +46,11 @@ def check_request(
     return seeds
 
 
-def after_thought(text: str) -> str:
-    """What a model says after it has thought.
-
-    Models that were trained to reason write ``<think>…</think>`` first; some templates open the
-    thought already, so that only its end is in the text.
-
-    Args:
-        text: What the model wrote.
-
-    Returns:
-        What follows the thought: all of a text that has none, nothing if it does not end.
-    """
-    before, closed, answer = text.partition("</think>")
-    if closed:
-        return answer
-    return "" if before.lstrip().startswith("<think>") else text
-
-
-def cut(text: str, stop: Sequence[str], *, chat: bool = False) -> tuple[str, bool]:
+def cut_at_stop(written: str, stop: Sequence[str], *, chat: bool = False) -> tuple[str, bool]:
     """Cut a text at the first stop string; those in a thought don't count.
 
     Args:
-        text: What the model wrote. A thought stays in it.
+        written: What the model wrote. A thought stays in it.
         stop: The stop strings.
         chat: It is a turn of a conversation, which no blank space before it ends: servers that
             take the thought out leave the blank line that came after it.
@@ -76,23 +58,23 @@ def cut(text: str, stop: Sequence[str], *, chat: bool = False) -> tuple[str, boo
     Returns:
         The text before the first stop string, and whether there was one.
     """
-    answer = after_thought(text)
-    if chat or len(answer) < len(text):
+    thought, answer = split_thought(written)
+    if chat or thought is not None:
         answer = answer.lstrip()
-    start = len(text) - len(answer)
-    places = [place for each in stop if (place := text.find(each, start)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    start = len(written) - len(answer)
+    places = [place for end in stop if (place := written.find(end, start)) >= 0]
+    return (written[: min(places)], True) if places else (written, False)
 
 
-def fit(
-    prompts: Sequence[str], rows: Sequence[Sequence[int]], most: int
+def split_fitting(
+    prompts: Sequence[str], rows: Sequence[Sequence[int]], max_length: int
 ) -> tuple[list[Reply], list[int]]:
     """Find the prompts that leave a model room for a token.
 
     Args:
         prompts: The prompts, to name one that has no token.
         rows: Their tokens.
-        most: Tokens that the model holds, with what it writes.
+        max_length: Tokens that the model holds, with what it writes.
 
     Returns:
         For each prompt the reply that it is too long, to be replaced in those places, given next,
@@ -104,11 +86,11 @@ def fit(
     for i, row in enumerate(rows):
         if not row:
             raise ValueError(f"prompts[{i}] must have a token, got {prompts[i]!r}")
-    return [_too_long(len(row), most) for row in rows], [
-        i for i, row in enumerate(rows) if len(row) < most
+    return [_too_long(len(row), max_length) for row in rows], [
+        i for i, row in enumerate(rows) if len(row) < max_length
     ]
 
 
-def _too_long(tokens: int, most: int) -> Reply:
-    error = f"the prompt has {tokens} tokens; with what it writes, the model holds {most}"
+def _too_long(tokens: int, max_length: int) -> Reply:
+    error = f"the prompt has {tokens} tokens; with what it writes, the model holds {max_length}"
     return Reply("", "error", prompt_tokens=tokens, completion_tokens=0, error=error)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from llmbook.lm.protocol import Reply
-from llmbook.lm.requests import check_request, cut
+from llmbook.lm.requests import check_request, cut_at_stop
 
 __all__ = ["ScriptedModel"]
 
@@ -78,13 +78,14 @@ class ScriptedModel:
             ValueError: If an argument is out of range, or the script has nothing for a prompt.
         """
         seeds = check_request(prompts, max_new_tokens, temperature, stop, seed)
+        numbers = seeds if temperature else [0] * len(seeds)
         return [
-            self._reply(prompt, self._text(prompt, each if temperature else 0),
-                        max_new_tokens, stop, logprobs)
-            for prompt, each in zip(prompts, seeds, strict=True)
-        ]  # fmt: skip
+            self._reply(prompt, self._text(prompt, number), max_new_tokens, stop, logprobs)
+            for prompt, number in zip(prompts, numbers, strict=True)
+        ]
 
     def _text(self, prompt: str, seed: int) -> str:
+        """The line for a prompt: that of the longest end, by the seed if there are several."""
         if self._function is not None:
             return self._function(prompt)
         known = [end for end in self._lines if prompt.endswith(end)]
@@ -97,10 +98,13 @@ class ScriptedModel:
         return texts[seed % len(texts)]
 
     @staticmethod
-    def _reply(prompt: str, text: str, most: int, stop: Sequence[str], logprobs: bool) -> Reply:
+    def _reply(
+        prompt: str, text: str, max_new_tokens: int, stop: Sequence[str], logprobs: bool
+    ) -> Reply:
+        """A line as a reply, cut by the limit and the stop strings."""
         words = re.findall(r"\s*\S+|\s+", text)
-        written, stopped = cut("".join(words[:most]), stop)
-        cut_short = len(words) > most
+        written, stopped = cut_at_stop("".join(words[:max_new_tokens]), stop)
+        cut_short = len(words) > max_new_tokens
         count = len(re.findall(r"\s*\S+|\s+", written))
         return Reply(
             written,

@@ -3,7 +3,8 @@
 Nothing here knows of a particular model or task; see [least-to-most][l2m-idea].
 """
 
-from llmbook.prompting.least_to_most import LeastToMost
+from llmbook.prompting.least_to_most import LeastToMost, OnePassLeastToMost
+from llmbook.prompting.planners import ModelPlanner, Planner, ProgramPlanner
 from llmbook.prompting.presets import strategy_for
 from llmbook.prompting.readers import read_after, read_list, read_quoted, read_sentence, read_text
 from llmbook.prompting.strategies import (
@@ -23,6 +24,10 @@ __all__ = [
     "FewShot",
     "Issue",
     "LeastToMost",
+    "ModelPlanner",
+    "OnePassLeastToMost",
+    "Planner",
+    "ProgramPlanner",
     "PromptTemplate",
     "SelfConsistency",
     "Strategy",

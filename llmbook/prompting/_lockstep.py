@@ -33,13 +33,13 @@ class Answered(NamedTuple):
 Dialogue = Generator[list[Ask], list[Answered], None]
 
 
-def together(
+def side_by_side(
     dialogues: Iterable[Dialogue], on_end: Callable[[], object] = lambda: None
 ) -> Dialogue:
     """Several dialogues as one: each round holds the prompts of all that are under way."""
     under_way: list[tuple[Dialogue, list[Ask]]] = []
 
-    def go_on(dialogue: Dialogue, answers: list[Answered] | None) -> None:
+    def advance(dialogue: Dialogue, answers: list[Answered] | None) -> None:
         try:
             asks = next(dialogue) if answers is None else dialogue.send(answers)
         except StopIteration:
@@ -48,15 +48,16 @@ def together(
             under_way.append((dialogue, asks))
 
     for dialogue in dialogues:
-        go_on(dialogue, None)
+        advance(dialogue, None)
     while under_way:
         answers = iter((yield [ask for _, asks in under_way for ask in asks]))
-        last, under_way = under_way, []
-        for dialogue, asks in last:
-            go_on(dialogue, list(islice(answers, len(asks))))
+        # Those that don't end in this round put themselves down for the next.
+        this_round, under_way = under_way, []
+        for dialogue, asks in this_round:
+            advance(dialogue, list(islice(answers, len(asks))))
 
 
-def drawn(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
+def sampled(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
     """A dialogue whose replies are drawn: what is drawn depends on the key and on the prompt."""
     try:
         asks = next(dialogue)
@@ -73,7 +74,7 @@ def drawn(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
         return
 
 
-def run(dialogue: Dialogue, model: LanguageModel) -> None:
+def drive(dialogue: Dialogue, model: LanguageModel) -> None:
     """Lead a dialogue with a model: a call for each round."""
     answers = None
     while True:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Literal, get_args
 
 from llmbook.prompting.least_to_most import LeastToMost
+from llmbook.prompting.planners import ModelPlanner
 from llmbook.prompting.readers import read_list
 from llmbook.prompting.strategies import (
     ChainOfThought,
@@ -49,12 +50,14 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
     if name == "least-to-most":
         form = "Q: {question}\nPlan:"
         return LeastToMost(
-            plan_template=PromptTemplate(
-                exemplar=f"{form} {{plan}}\n\n", question=form, separator=task.separator
+            planner=ModelPlanner(
+                template=PromptTemplate(
+                    exemplar=f"{form} {{plan}}\n\n", question=form, separator=task.separator
+                ),
+                exemplars=shown,
+                parse=partial(read_list, separator=task.separator.strip()),
             ),
-            plan_exemplars=shown,
-            solve_exemplars=shown,
-            parse_plan=partial(read_list, separator=task.separator.strip()),
+            exemplars=shown,
             parse_answer=parse,
             raw_history=True,  # the exemplars' steps are sentences, or bare where the task's are
             max_new_tokens=limit,

@@ -105,7 +105,7 @@ def read_list(text: str, separator: str = ";") -> list[str]:
     parting = re.compile(f"[{signs}]" if signs else re.escape(separator))
     items = (item.strip() for line in _items(text) for item in parting.split(line))
     bare = (_BULLET.sub("", item, count=1) if _BULLET.match(item) else item for item in items)
-    return [item for each in bare if (item := each.strip('"“”* ').strip())]
+    return [item for words in bare if (item := words.strip('"“”* ').strip())]
 
 
 def _items(text: str) -> list[str]:
@@ -129,6 +129,7 @@ def _items(text: str) -> list[str]:
 def _numbered(line: str) -> list[str]:
     """The items of a line that counts them: "1. How old is Ann? 2. How old is Bo?"."""
     items = [line]
+    # Only the next number begins an item: any other belongs to the question that it stands in.
     if re.match(r"\s*[(（]?1[.)、．）]", line):
         while following := re.search(
             rf"(?:\s|(?<=[?？!。；;]))[(（]?{len(items) + 1}(?:[.)]\s|[、．）])", items[-1]
@@ -147,5 +148,6 @@ def read_quoted(text: str) -> list[str]:
     Returns:
         The items, each on one line.
     """
-    found = re.findall(r'"([^"]*)"|“([^“”]*)”', text)
-    return [item for one, other in found if (item := " ".join((one or other).split()))]
+    quotations = re.findall(r'"([^"]*)"|“([^“”]*)”', text)
+    items = (" ".join((straight or curly).split()) for straight, curly in quotations)
+    return [item for item in items if item]

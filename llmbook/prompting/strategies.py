@@ -19,8 +19,7 @@ from typing import ClassVar
 from llmbook._checks import check_at_least_one
 from llmbook._progress import progress as progress_of
 from llmbook.lm.protocol import LanguageModel
-from llmbook.lm.requests import after_thought
-from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drawn, run, together
+from llmbook.prompting._lockstep import Answered, Ask, Dialogue, drive, sampled, side_by_side
 from llmbook.prompting.readers import read_after, read_sentence, read_text
 from llmbook.prompting.template import PromptTemplate
 from llmbook.prompting.trace import Call, Issue, Kind, Purpose, Trace
@@ -88,13 +87,15 @@ class Strategy(ABC):
         """
         if isinstance(problems, str):
             raise ValueError(f"problems must be several problems, got the string {problems!r}")
-        posed = [Problem(one, "") if isinstance(one, str) else one for one in problems]
+        posed = [
+            Problem(problem, "") if isinstance(problem, str) else problem for problem in problems
+        ]
         for place, problem in enumerate(posed):
             if not problem.question.strip():
                 raise ValueError(f"problems[{place}] must have a question, got a blank one")
         traces = [Trace(problem, self.name, model.name) for problem in posed]
         with progress_of(total=len(traces), unit="problem", disable=not progress) as bar:
-            run(together(map(self.dialogue, traces), bar.update), model)
+            drive(side_by_side(map(self.dialogue, traces), bar.update), model)
         return traces
 
 
@@ -114,12 +115,11 @@ def ask(
     else:
         if reply.finish_reason == "length":
             kinds.append(("reasoning-cut" if purpose == "reasoning" else "answer-cut", ""))
-        text = after_thought(reply.text)
-        if not text.strip():
+        if not reply.text.strip():
             kinds.append(("answer-empty", ""))
         else:
             try:
-                answer, why = (read(text) or "").strip(), ""
+                answer, why = (read(reply.text) or "").strip(), ""
             except ValueError as error:
                 why = str(error)
             if not answer:
@@ -163,11 +163,13 @@ class ZeroShot(Strategy):
     def _answer(
         self, trace: Trace, prompt: str, read: Reader
     ) -> Generator[list[Ask], list[Answered], None]:
-        one = Ask(prompt, self.max_new_tokens, self.template.stop)
+        """Ask, and take the answer, by the reader given if the strategy has none of its own."""
+        request = Ask(prompt, self.max_new_tokens, self.template.stop)
         question, reader = trace.problem.question, self.parse_answer or read
-        trace.answer = yield from ask(trace, one, "answer", question, reader)
+        trace.answer = yield from ask(trace, request, "answer", question, reader)
 
     def _prompt(self, problem: Problem) -> str:
+        """The prompt for a problem, with what the strategy shows before it."""
         return self._render(problem, ())
 
     def _render(self, problem: Problem, exemplars: Sequence[Exemplar]) -> str:
@@ -260,8 +262,8 @@ class ChainOfThought(ZeroShot):
             return
         question, stop = trace.problem.question, self.template.stop
         begun = f"{self._prompt(trace.problem)} {self.trigger}"
-        one = Ask(begun, self.max_new_tokens, stop)
-        reasoning = yield from ask(trace, one, "reasoning", question, read_text)
+        request = Ask(begun, self.max_new_tokens, stop)
+        reasoning = yield from ask(trace, request, "reasoning", question, read_text)
         yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", _concluded)
 
     def _prompt(self, problem: Problem) -> str:
@@ -300,8 +302,8 @@ class SelfConsistency(Strategy):
         trace.samples = [
             Trace(problem, self.strategy.name, trace.model) for _ in range(self.samples)
         ]
-        yield from together(
-            drawn(self.strategy.dialogue(sample), self.temperature, f"{self.seed} {number}")
+        yield from side_by_side(
+            sampled(self.strategy.dialogue(sample), self.temperature, f"{self.seed} {number}")
             for number, sample in enumerate(trace.samples)
         )
         # In the order in which they were first given, so that of several the first one wins.
@@ -310,7 +312,7 @@ class SelfConsistency(Strategy):
         if not votes:
             trace.issues.append(Issue("vote-empty"))
             return
-        most = max(votes.values())
-        if sum(count == most for count in votes.values()) > 1:
+        most_votes = max(votes.values())
+        if sum(count == most_votes for count in votes.values()) > 1:
             trace.issues.append(Issue("vote-tie"))
-        trace.answer = next(answer for answer, count in votes.items() if count == most)
+        trace.answer = next(answer for answer, count in votes.items() if count == most_votes)

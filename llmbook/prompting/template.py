@@ -100,7 +100,9 @@ class PromptTemplate:
         Returns:
             The prompt.
         """
-        shown = (self._context(one.context) + self._exemplar(one) for one in exemplars)
+        shown = (
+            self._context(exemplar.context) + self._exemplar(exemplar) for exemplar in exemplars
+        )
         asked = _fill(self.question, {"question": question})
         return "".join(
             [self.instruction, *shown, self._context(context), self._turns(turns), asked]
@@ -118,6 +120,7 @@ class PromptTemplate:
         Raises:
             ValueError: If nothing in ``turn`` tells a question from its answer.
         """
+        # What stands around the two fields, such as "Q: ", "\nA: " and "\n\n".
         before, _, between, _, after = _FIELD.split(self.turn)
         if not between.strip() or not self.turn.index("{question}") < self.turn.index("{answer}"):
             raise ValueError(
@@ -126,14 +129,15 @@ class PromptTemplate:
         # A mark that the template puts at the start of a line is none within a line.
         lines = "\n" in before + after
         pieces = re.split(_mark(before, lines), text)[1:] if before.strip() else text.splitlines()
-        found = []
+        turns = []
         for piece in pieces:
             question, *answer = re.split(_mark(between, "\n" in between), piece, maxsplit=1)
             if question.strip() and (answer or before.strip()):
-                found.append(Step(question.strip(), "".join(answer).strip()))
-        return found
+                turns.append(Step(question.strip(), "".join(answer).strip()))
+        return turns
 
     def _exemplar(self, exemplar: Exemplar) -> str:
+        """An exemplar as it is written; without steps, it is its own only one."""
         steps = exemplar.steps or (Step(exemplar.question, exemplar.answer),)
         return _fill(
             self.exemplar,

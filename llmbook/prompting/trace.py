@@ -6,14 +6,14 @@ tree, and can be kept as JSON, drawn as a diagram, or opened in a notebook.
 """
 
 import json
-import types
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Literal, NamedTuple
 
 from llmbook.lm.protocol import Reply
-from llmbook.prompting import _views
 from llmbook.tasks.problem import Problem, Step
 
 __all__ = ["ISSUES", "Call", "Issue", "Trace", "count_issues"]
@@ -29,7 +29,7 @@ ISSUES: dict[Kind, str] = {
     "model-error": "the model gave an error: there is no text to read",
     "plan-empty": "the plan is empty: the problem is asked at once",
     "plan-unreadable": "no sub-problem can be read from the plan: the problem is asked at once",
-    "plan-refused": "the decomposer has no plan for the problem: the problem is asked at once",
+    "plan-refused": "the program has no plan for the problem: the problem is asked at once",
     "plan-cut": "the plan was cut at the limit: its last sub-problem, perhaps half, is left out",
     "plan-long": "the plan has too many sub-problems: those beyond the limit are left out",
     "plan-repeats": "the plan has a sub-problem more than once: it is asked once",
@@ -150,22 +150,21 @@ class Trace:
             A trace equal to the one written.
 
         Raises:
-            ValueError: If the text is no JSON, or not that of a trace.
+            ValueError: If the text is no JSON, or not that of a trace; the error names the field.
         """
-        try:
-            return cast(Trace, _build(cls, json.loads(text), "trace"))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"text must be a trace as JSON, got {text[:60]!r}: {error}") from None
+        from llmbook._json import read_as  # what solves problems need not load it
+
+        return read_as(cls, text, "trace")
 
     def to_mermaid(self) -> str:
         """The trace as a flowchart, for a page or a site that draws Mermaid."""
-        return _views.mermaid(self)
+        return _mermaid(self)
 
     def __repr__(self) -> str:
-        return _views.tree(self)
+        return _tree(self)
 
     def _repr_html_(self) -> str:
-        return _views.html(self)
+        return _html(self)
 
 
 def count_issues(traces: Iterable[Trace]) -> Counter[str]:
@@ -177,35 +176,176 @@ def count_issues(traces: Iterable[Trace]) -> Counter[str]:
     Returns:
         Kinds of [`Issue`][llmbook.prompting.trace.Issue] with their counts.
     """
-    return Counter(issue.kind for trace in traces for one in trace.walk() for issue in one.issues)
+    return Counter(
+        issue.kind for trace in traces for sample in trace.walk() for issue in sample.issues
+    )
 
 
-def _build(kind: Any, value: Any, place: str) -> Any:
-    """A value of a type, dataclasses included, from what JSON made of it; all of it is checked."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if is_dataclass(kind) and isinstance(value, dict):
-        known = get_type_hints(kind)
-        needed = {
-            one.name
-            for one in fields(kind)
-            if one.default is MISSING and one.default_factory is MISSING
-        }
-        if not needed <= value.keys() <= known.keys():
-            raise ValueError(f"{place} must have the fields {[*known]}, got {[*value]}")
-        built = {name: _build(known[name], value[name], f"{place}.{name}") for name in value}
-        return cast(Any, kind)(**built)
-    if origin in (list, tuple) and isinstance(value, list):
-        return origin(_build(inner[0], item, f"{place}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {key: _build(inner[1], item, f"{place}.{key}") for key, item in value.items()}
-    if origin in (Union, types.UnionType):
-        optional = next(one for one in inner if one is not type(None))
-        return None if value is None else _build(optional, value, place)
-    if origin is Literal and value in inner:
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, str) and type(value) is kind:
-        return value
-    wanted = inner if origin is Literal else getattr(kind, "__name__", kind)
-    raise ValueError(f"{place} must be {wanted}, got {str(value)[:60]!r}")
+class _Node(NamedTuple):
+    text: str
+    below: list["_Node"]
+
+
+def _tree(trace: Trace) -> str:
+    """A line or more for each thing that happened, drawn as a tree."""
+    lines = [*_lines(_Node(_visible(trace.problem.question), _nodes(trace)), "", "")]
+    read = f"{trace.prompt_tokens:,} read"
+    if trace.reused_tokens:
+        read += f" ({trace.reused_tokens:,} of them reused)"
+    calls = f"{trace.num_calls:,} call{'' if trace.num_calls == 1 else 's'}"
+    lines.append(
+        f"{_visible(trace.strategy)}, {_visible(trace.model)}: {calls}, tokens: {read}, "
+        f"{trace.completion_tokens:,} written"
+    )
+    return "\n".join(lines)
+
+
+def _lines(node: _Node, first: str, rest: str) -> list[str]:
+    """The lines of a node: ``first`` leads its first line, ``rest`` all that come after it."""
+    head, *more = node.text.split("\n")
+    stem = "│  " if node.below else "   "
+    lines = [(first + head).rstrip(), *((rest + stem + line).rstrip() for line in more)]
+    for child in node.below:
+        last = child is node.below[-1]
+        lines += _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+    return lines
+
+
+def _nodes(trace: Trace) -> list[_Node]:
+    """What stands under a problem: its context, calls, samples and answer."""
+    nodes = []
+    if trace.problem.context:
+        nodes.append(_Node(f"given: {_visible(trace.problem.context.strip())}", []))
+    for number, call in enumerate(trace.calls):
+        nodes.append(_Node(_title(call), _details(trace, number, call)))
+        if call.purpose == "plan and answers":
+            nodes += [_Node(_solved(step.question, step.answer), []) for step in trace.steps]
+    for number, sample in enumerate(trace.samples, start=1):
+        *below, last = _nodes(sample)  # the answer stands above already, its marks do not
+        nodes.append(_Node(_solved(f"sample {number}", sample.answer), [*below, *last.below]))
+    if trace.votes:
+        nodes.append(_Node(f"votes: {_votes(trace)}", []))
+    marks = [_Node(_mark(issue.kind, issue.detail), []) for issue in trace.issues
+             if issue.call is None]  # fmt: skip
+    return [*nodes, _Node(f"answer: {_visible(trace.answer) or 'none'}", marks)]
+
+
+def _title(call: Call) -> str:
+    """What a call was for, with its answer if it asked for one."""
+    if call.purpose == "answer":
+        return _solved(call.question, "".join(call.parsed))
+    return call.purpose
+
+
+def _details(trace: Trace, number: int, call: Call) -> list[_Node]:
+    """What a call wrote, where its title does not say it, and what went wrong in it."""
+    nodes = []
+    if call.purpose == "plan":
+        nodes = [_Node(_visible(item), []) for item in call.parsed]
+    elif call.purpose != "plan and answers" and "".join(call.parsed) != call.reply.text.strip():
+        nodes = [_Node(f"wrote: {_visible(call.reply.text.strip()) or 'nothing'}", [])]
+    marks = [issue for issue in trace.issues if issue.call == number]
+    return nodes + [_Node(_mark(issue.kind, issue.detail), []) for issue in marks]
+
+
+def _solved(question: str, answer: str) -> str:
+    return f"{_visible(question)} → {_visible(answer) or 'no answer'}"
+
+
+def _votes(trace: Trace) -> str:
+    return ", ".join(f"{_visible(answer)} × {count}" for answer, count in trace.votes.items())
+
+
+def _mark(kind: str, detail: str) -> str:
+    return f"! {kind}" + (f": {_visible(detail)}" if detail else "")
+
+
+def _mermaid(trace: Trace, width: int = 80) -> str:
+    """A flowchart from the problem through plan, sub-problems or samples to the answer."""
+    lines, edges = ["flowchart TD", _mermaid_node("P", width, trace.problem.question)], []
+    above = "P"
+    for number, call in enumerate(trace.calls):
+        name = f"C{number}"
+        parsed = " ; ".join(call.parsed) or "nothing"
+        title = call.question if call.purpose == "answer" else call.purpose
+        lines.append(_mermaid_node(name, width, title, parsed))
+        edges.append(f"    {above} --> {name}")
+        above = name
+    for number, sample in enumerate(trace.samples):
+        label = f"sample {number + 1}", sample.answer or "no answer"
+        lines.append(_mermaid_node(f"S{number}", width, *label))
+        edges += [f"    P --> S{number}", f"    S{number} --> A"]
+    if not trace.samples:
+        edges.append(f"    {above} --> A")
+    votes = [f"votes: {_votes(trace)}"] if trace.votes else []
+    lines.append(_mermaid_node("A", width, f"answer: {trace.answer or 'none'}", *votes))
+    return "\n".join([*lines, *edges]) + "\n"
+
+
+def _mermaid_node(name: str, width: int, *label: str) -> str:
+    """A node; what could mean something to Mermaid or to HTML is written as its number."""
+    lines = [" ".join(_visible(line).split()) for line in label]
+    lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    safe = ("".join(_entity(char) for char in line) for line in lines)
+    return f'    {name}["{"<br/>".join(safe)}"]'
+
+
+def _entity(char: str) -> str:
+    """A character as Mermaid takes it, by its number if it could mean something else."""
+    plain = not char.isascii() or char.isalnum() or char in " ,?!'"
+    return char if plain else f"#{ord(char)};"
+
+
+def _html(trace: Trace) -> str:
+    """Boxes that open, in which each text has its name. Nothing is loaded from elsewhere."""
+    return f"<div>{_details_of(trace, _visible(trace.problem.question), top=True)}</div>"
+
+
+def _details_of(trace: Trace, title: str, *, top: bool = False) -> str:
+    """A trace, or a sample within one, whose problem and strategy are those of the whole."""
+    parts = []
+    if top and trace.problem.context:
+        parts.append(_definitions({"given": trace.problem.context}))
+    for number, call in enumerate(trace.calls):
+        marks = [_mark(issue.kind, issue.detail) for issue in trace.issues if issue.call == number]
+        cost = (
+            f"{call.reply.prompt_tokens:,} tokens read, {call.reply.completion_tokens:,} written, "
+            f"{call.seconds:.3f} s, finish reason {call.reply.finish_reason}"
+        )
+        thought = {"thought": call.reply.thought} if call.reply.thought else {}
+        texts = {"prompt": call.prompt, **thought, "reply": call.reply.text}
+        read = {"read from the reply": "\n".join(call.parsed), "cost": cost}
+        parts.append(_disclosure(" ".join([_title(call), *marks]), _definitions(texts | read)))
+    for number, sample in enumerate(trace.samples, start=1):
+        parts.append(_details_of(sample, _solved(f"sample {number}", sample.answer)))
+    marks = [_mark(issue.kind, issue.detail) for issue in trace.issues if issue.call is None]
+    last = {"votes": _votes(trace)} if trace.votes else {}
+    last["answer"] = " ".join([trace.answer or "none", *marks])
+    if top:
+        last |= {"strategy": trace.strategy, "model": trace.model}
+    return _disclosure(title, "".join([*parts, _definitions(last)]), opened=top)
+
+
+def _disclosure(title: str, body: str, *, opened: bool = False) -> str:
+    start = "<details open>" if opened else "<details>"
+    return f"{start}<summary>{escape(title)}</summary>{body}</details>"
+
+
+def _definitions(texts: dict[str, str]) -> str:
+    """Texts, each under its name, as a list in which a screen reader finds both."""
+    rows = (
+        f"<dt>{name}</dt><dd><pre>{escape(_visible(text)) or '(nothing)'}</pre></dd>"
+        for name, text in texts.items()
+    )
+    return f"<dl>{''.join(rows)}</dl>"
+
+
+def _visible(text: str) -> str:
+    """A text that shows in any terminal or page: control characters and the like by number."""
+    text = text.replace("\r\n", "\n").replace("\t", "    ")
+    return "".join(
+        f"\\u{{{ord(char):x}}}"
+        if char != "\n" and unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+        else char
+        for char in text
+    )

@@ -97,7 +97,7 @@ _IN_NUMERALS = re.compile(
 
 def in_digits(text: str) -> list[Number]:
     """The numbers of a plain text that are written in digits."""
-    found = []
+    numbers = []
     for match in _IN_DIGITS.finditer(text):
         word = match["word"] or ""
         number = match[0].removesuffix(word).strip()
@@ -106,38 +106,42 @@ def in_digits(text: str) -> list[Number]:
             value = value and value * _WORDS.get(word, 1)
         if value is not None:
             before = text[max(0, match.start() - 8) : match.start()]
-            found.append(Number(_write(value, bool(_SIGN.search(before))), *match.span()))
-    return found
+            numbers.append(Number(_write(value, bool(_SIGN.search(before))), *match.span()))
+    return numbers
 
 
 def in_numerals(text: str) -> list[Number]:
     """The numbers of a plain text that are written in Chinese numerals."""
-    found = []
+    numbers = []
     for match in _IN_NUMERALS.finditer(text.translate(_PLAIN_NUMERALS)):
         with localcontext(_EXACT):
             value = _value(_tokens(match["whole"])) if match["whole"] else None
             if value is not None and match["fraction"]:
-                value += Decimal("." + "".join(str(_DIGITS[each]) for each in match["fraction"]))
-                value *= math.prod(_LARGE[each] for each in match["unit"])
+                value += Decimal("." + "".join(str(_DIGITS[sign]) for sign in match["fraction"]))
+                value *= math.prod(_LARGE[sign] for sign in match["unit"])
         if value is not None:
-            found.append(Number(_write(value, bool(match["sign"])), *match.span()))
-    return found
+            numbers.append(Number(_write(value, bool(match["sign"])), *match.span()))
+    return numbers
 
 
 def _tokens(numeral: str) -> list[Decimal | str]:
     """Its numbers and units, in order: "1.2万" gives 1.2 and "万"."""
     parts: list[str] = re.findall(rf"{_NUMBER}|\S", numeral)
     return [
-        each
-        if each in _SMALL or each in _LARGE
-        else Decimal(_DIGITS[each] if each in _DIGITS else each.replace(",", ""))
-        for each in parts
+        part
+        if part in _SMALL or part in _LARGE
+        else Decimal(_DIGITS[part] if part in _DIGITS else part.replace(",", ""))
+        for part in parts
     ]
 
 
 def _value(tokens: list[Decimal | str]) -> Decimal | None:
-    """What numbers and units stand for; none, if they are not put together as they should be."""
-    if len(tokens) > 2 and all(isinstance(each, Decimal) for each in tokens):
+    """What numbers and units stand for; none, if they are not put together as they should be.
+
+    A Chinese numeral counts in sections of four digits: 三万五千 is 3 times 万 (10,000) and 5 times
+    千 (1,000). ``digit`` waits for its unit, ``section`` for its 万 or 亿, and ``total`` is done.
+    """
+    if len(tokens) > 2 and all(isinstance(token, Decimal) for token in tokens):
         return Decimal("".join(map(str, tokens)))  # read out digit by digit: 二〇二六
     total, section, digit = Decimal(0), Decimal(0), None
     unit = below = 0  # the last unit, and what the next before 万 or 亿 must stay below

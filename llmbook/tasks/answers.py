@@ -100,6 +100,7 @@ def marked(text: str, marker: str | None = None) -> list[str]:
 
 
 def _words(marker: str) -> re.Pattern[str]:
+    """Where a marker stands in a text as whole words, whatever the blanks between them."""
     if not marker.strip():
         raise ValueError(f"marker must hold words, got {marker!r}")
     words = r"\s+".join(re.escape(word) for word in marker.split())
@@ -153,8 +154,8 @@ def find(
     text = _own(plain(text), _MARK)
     marks = [*_MARK.finditer(text)]
     for mark in reversed(marks):
-        if (found := first(_piece(text, mark))) is not None:
-            return found
+        if (answer := first(_piece(text, mark))) is not None:
+            return answer
     if marks:
         return last(text[marks[-1].end() :])
     for question in _NEXT_QUESTION.finditer(text):
@@ -162,8 +163,8 @@ def find(
             text = text[: question.start()]
             break
     for piece in reversed(_BOLD.findall(text) if bold else []):
-        if not _TITLE.match(piece) and (found := last(piece)) is not None:
-            return found
+        if not _TITLE.match(piece) and (answer := last(piece)) is not None:
+            return answer
     return last(text)
 
 
@@ -213,11 +214,12 @@ def _numbers(text: str) -> list[Number]:
 def _last_number(text: str) -> str | None:
     numbers = _numbers(text)
     # 一个 is "a" as often as "one".
-    counted = [each for each in numbers if text[each.start : each.end] != "一"]
+    counted = [number for number in numbers if text[number.start : number.end] != "一"]
     return (counted or numbers)[-1].value if numbers else None
 
 
 def _first_number(piece: str) -> str | None:
+    """The number that a piece gives: of a sum the result, and none that is denied."""
     for clause in _CLAUSE.split(piece):
         equals = [match.end() for match in _EQUALS.finditer(clause)]
         for part in [clause[place:] for place in equals[-1:]] + [clause]:
@@ -297,13 +299,13 @@ def read_letters(text: str) -> str | None:
     """
 
     def first(piece: str) -> str | None:
-        found = [*_LETTERS.finditer(piece)]
-        quoted = [match for match in found if match["quoted"]]
-        return _letters((quoted or found)[0][0]) if found else None
+        words = [*_LETTERS.finditer(piece)]
+        quoted = [match for match in words if match["quoted"]]
+        return _letters((quoted or words)[0][0]) if words else None
 
     def last(text: str) -> str | None:
-        found = [*_LETTERS.finditer(text)]
-        return _letters(found[-1][0]) if found else None
+        words = [*_LETTERS.finditer(text)]
+        return _letters(words[-1][0]) if words else None
 
     return find(text, first, last)
 

@@ -66,8 +66,8 @@ def _read_gsm8k_line(line: str, where: str) -> Problem:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where} must be a JSON object: {error.msg}") from None
-    text = _get(entry, "question", str, where).strip()
-    solution, marker, last = _get(entry, "answer", str, where).rpartition("####")
+    text = _field(entry, "question", str, where).strip()
+    solution, marker, last = _field(entry, "answer", str, where).rpartition("####")
     answer = read_number(last)
     if not marker or answer is None:
         raise ValueError(f"{where}: 'answer' must end in #### and a number, got {last[-60:]!r}")
@@ -105,12 +105,12 @@ def read_drop(
         raise ValueError(f"{path} must be a JSON object of passages, got a {_kind(passages)}")
     for name, entry in passages.items():
         where = f"{path}, passage {name!r}"
-        passage = _get(entry, "passage", str, where).strip()
-        for number, pair in enumerate(_get(entry, "qa_pairs", list, where), start=1):
+        passage = _field(entry, "passage", str, where).strip()
+        for number, pair in enumerate(_field(entry, "qa_pairs", list, where), start=1):
             place = f"{where}, question {number}"
-            question = _get(pair, "question", str, place).strip()
-            first = _read_answer(_get(pair, "answer", dict, place), place)
-            rest = _get({"validated_answers": []} | pair, "validated_answers", list, place)
+            question = _field(pair, "question", str, place).strip()
+            first = _read_answer(_field(pair, "answer", dict, place), place)
+            rest = _field({"validated_answers": []} | pair, "validated_answers", list, place)
             if first is None or first[0] not in kinds:
                 continue
             validated = [_read_answer(answer, place) for answer in rest]
@@ -124,9 +124,10 @@ def read_drop(
 
 
 def _read_answer(answer: object, where: str) -> tuple[str, str] | None:
-    number = str(_get(answer, "number", (str, int, float), where)).strip()
-    date = _get(answer, "date", dict, where)
-    spans = _get(answer, "spans", list, where)
+    """The kind of an answer and its text; none if it is empty."""
+    number = str(_field(answer, "number", (str, int, float), where)).strip()
+    date = _field(answer, "date", dict, where)
+    spans = _field(answer, "spans", list, where)
     parts = [str(date.get(part, "")).strip() for part in ("day", "month", "year")]
     if number:
         return "number", number
@@ -135,11 +136,12 @@ def _read_answer(answer: object, where: str) -> tuple[str, str] | None:
     return ("spans", ", ".join(map(str, spans))) if spans else None
 
 
-def _get(entry: object, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+def _field(entry: object, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """A field of an object of JSON, of the type that it must have."""
     if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
         got = _kind(entry.get(key)) if isinstance(entry, dict) else f"a {_kind(entry)} around it"
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        wanted = " or ".join(each.__name__ for each in kinds)
+        wanted = " or ".join(wanted_type.__name__ for wanted_type in kinds)
         raise ValueError(f"{where} must have {key!r} of type {wanted}, got {got}")
     return entry[key]
 
@@ -175,22 +177,24 @@ def grade_passage(problem: Problem | Step, answer: str | None) -> bool:
 
 
 def _same(answer: str, accepted: str) -> bool:
+    """Whether an answer is the accepted one: as a rounded number, or as the same things named."""
     expected = read_number(accepted)
     if not re.fullmatch(r"[-$€£¥0-9.,]+%?", accepted) or expected is None:
         return _things(answer) == _things(accepted)
-    found = read_number(answer)
-    if found is None:
+    number = read_number(answer)
+    if number is None:
         return False
     places = len(expected.partition(".")[2])
-    return abs(Decimal(found) - Decimal(expected)) * 2 <= Decimal(1).scaleb(-places)
+    return abs(Decimal(number) - Decimal(expected)) * 2 <= Decimal(1).scaleb(-places)
 
 
 def _things(text: str) -> set[str]:
+    """What a text names, parted at commas and "and", without capitals, articles and signs."""
     # Chinese has no blanks between words: only Latin letters make another word of these.
     things = re.split(r"[,;，；、]|(?<![a-z])and(?![a-z])", text.lower())
     articles = r"(?<![a-z])(?:a|an|the)(?![a-z])|[^\w\s]"
     words = [re.sub(articles, " ", thing).split() for thing in things]
-    return {" ".join(each) for each in words if each}
+    return {" ".join(name) for name in words if name}
 
 
 def _sample(
@@ -212,7 +216,7 @@ def gsm8k(path: str | os.PathLike[str]) -> Task:
         name="gsm8k",
         instruction="Answer the question with a number.",
         exemplars=GSM8K_EXEMPLARS,
-        draw=partial(_sample, read_gsm8k(path)),
+        sample=partial(_sample, read_gsm8k(path)),
         parse=read_number,
         grade=word_problems.grade,
     )
@@ -224,7 +228,7 @@ def drop(path: str | os.PathLike[str], *, kinds: Collection[str] = ("number",)) 
         name="drop",
         instruction="Answer the question about the text.",
         exemplars=DROP_EXEMPLARS,
-        draw=partial(_sample, read_drop(path, kinds=kinds)),
+        sample=partial(_sample, read_drop(path, kinds=kinds)),
         parse=read_number if set(kinds) == {"number"} else read_words,
         grade=grade_passage,
     )

@@ -12,8 +12,9 @@ import re
 
 from llmbook.tasks.answers import read_name
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
-__all__ = ["DAYS", "EXEMPLARS", "MONTHS", "decompose", "grade", "parse", "problems"]
+__all__ = ["DAYS", "EXEMPLARS", "MONTHS", "TASKS", "decompose", "grade", "parse", "problems"]
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 """The days, in order."""
@@ -29,6 +30,7 @@ _QUESTION = re.compile(r"Which (day|month) is ([1-9][0-9]*) \1s? after ([A-Z][a-
 
 
 def _after(start: str, size: int) -> str:
+    """The day or month so many after another."""
     cycle = DAYS if start in DAYS else MONTHS
     return cycle[(cycle.index(start) + size) % len(cycle)]
 
@@ -39,10 +41,11 @@ def _ask(start: str, size: int) -> str:
 
 
 def _read(question: str) -> tuple[str, int]:
-    found = _QUESTION.fullmatch(question)
-    if not found or _ask(found[3], int(found[2])) != question or found[3] not in _STARTS:
+    """Where a question starts, and how many days or months it goes on."""
+    match = _QUESTION.fullmatch(question)
+    if not match or _ask(match[3], int(match[2])) != question or match[3] not in _STARTS:
         raise ValueError(f"question must be such as {_ask('Monday', 3)!r}, got {question!r}")
-    return found[3], int(found[2])
+    return match[3], int(match[2])
 
 
 def decompose(question: str) -> list[str]:
@@ -95,9 +98,9 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
     generator = random.Random(seed)
     sizes = _SIZES if size is None else (size,)
     columns = []
-    for each in sizes:
-        starts = [start for start in _STARTS if _ask(start, each) not in _SHOWN]
-        columns.append([(start, each) for start in generator.sample(starts, len(starts))])
+    for length in sizes:
+        starts = [start for start in _STARTS if _ask(start, length) not in _SHOWN]
+        columns.append([(start, length) for start in generator.sample(starts, len(starts))])
     rows = max(map(len, columns))
     drawn = [column[row] for row in range(rows) for column in columns if row < len(column)]
     if not 1 <= count <= len(drawn):
@@ -105,7 +108,7 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
         raise ValueError(
             f"count must be 1 to {len(drawn)}, as many {kind} no exemplar shows, got {count}"
         )
-    return [_problem(start, each) for start, each in drawn[:count]]
+    return [_problem(start, length) for start, length in drawn[:count]]
 
 
 def _problem(start: str, size: int) -> Problem:
@@ -146,3 +149,16 @@ EXEMPLARS = tuple(
 """Eight questions of one to three steps, solved."""
 
 _SHOWN = {step.question for exemplar in EXEMPLARS for step in exemplar.steps}
+
+TASKS = (
+    Task(
+        name="calendar",
+        instruction="Answer with a day or a month.",
+        exemplars=EXEMPLARS,
+        sample=problems,
+        parse=parse,
+        grade=grade,
+        decompose=decompose,
+    ),
+)
+"""The task."""

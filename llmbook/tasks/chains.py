@@ -11,23 +11,31 @@ The task is ours, in the manner of the word problems of Zhou et al., "Least-to-M
 """
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from llmbook._checks import check_at_least_one
-from llmbook.tasks.problem import Problem, Step
+from llmbook.tasks.answers import read_number
+from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
 __all__ = [
+    "EXEMPLARS",
     "LARGEST",
     "LARGEST_CHANGE",
     "NAMES",
     "PEOPLE",
+    "TASKS",
     "Story",
-    "draw",
-    "draw_depths",
-    "draw_problems",
     "grade",
+    "make_story",
+    "pose",
+    "problems",
+    "read_story",
+    "sample_depths",
 ]
 
 NAMES = (
@@ -45,6 +53,11 @@ PEOPLE = 13
 LARGEST_CHANGE = 9
 """The largest difference between a person and the next."""
 
+_USUAL_SIZE = 8
+_PERSON = "|".join(NAMES)
+_FACT = re.compile(rf" ({_PERSON}) (?:(\d+)|({_PERSON}) ([+-]\d+)) ;")  # of a story
+_EXAMPLE = '"cy" with the context " bo ann +3 ; ann 7 ; cy bo -2 ;"'
+
 
 @dataclass(frozen=True)
 class Story:
@@ -56,13 +69,22 @@ class Story:
     @cached_property
     def numbers(self) -> dict[str, int]:
         """What each person has."""
-        return {name: sum(self.changes[each] for each in self.chain(name)) for name in self.changes}
+        return {
+            name: sum(self.changes[person] for person in self.chain(name)) for name in self.changes
+        }
 
     def chain(self, name: str) -> list[str]:
-        """Who has to be worked out to know what a person has, that person last."""
+        """Who has to be worked out to know what a person has, that person last.
+
+        Raises:
+            ValueError: If the story does not say what the person has: it leaves somebody out, or
+                goes round in a circle.
+        """
         people = [name]
-        while people[-1] in self.before:
+        while people[-1] in self.before and len(people) <= len(self.before):  # no circle
             people.append(self.before[people[-1]])
+        if people[-1] not in self.changes or people[-1] in self.before:
+            raise ValueError(f"name must be somebody whose number the story tells, got {name!r}")
         return people[::-1]
 
     @property
@@ -78,11 +100,15 @@ class Story:
 
     def problem(self, name: str) -> Problem:
         """The question how many a person has, with the steps that answer it."""
-        steps = tuple(Step(each, str(self.numbers[each])) for each in self.chain(name))
+        people = self.chain(name)
+        numbers = accumulate(self.changes[person] for person in people)
+        steps = tuple(
+            Step(person, str(number)) for person, number in zip(people, numbers, strict=True)
+        )
         return Problem(name, steps[-1].answer, len(steps), steps, self.text)
 
 
-def draw(generator: random.Random, depths: Sequence[int]) -> tuple[Story, list[str]]:
+def make_story(generator: random.Random, depths: Sequence[int]) -> tuple[Story, list[str]]:
     """Make up a story.
 
     Args:
@@ -100,7 +126,7 @@ def draw(generator: random.Random, depths: Sequence[int]) -> tuple[Story, list[s
         import random
         from llmbook.tasks import chains
 
-        story, (deepest, _) = chains.draw(random.Random(0), [3, 1])
+        story, (deepest, _) = chains.make_story(random.Random(0), [3, 1])
         print(story.text)
         for step in story.problem(deepest).steps:
             print(step.question, step.answer)
@@ -140,7 +166,21 @@ def draw(generator: random.Random, depths: Sequence[int]) -> tuple[Story, list[s
     return Story({name: changes[name] for name in order}, before), last
 
 
-def draw_depths(generator: random.Random, people: int, deepest: int) -> list[int]:
+def read_story(text: str) -> Story:
+    """A story from its text, whatever the blanks between its words.
+
+    Raises:
+        ValueError: If it is not one, or tells of somebody twice.
+    """
+    text = "".join(f" {word}" for word in text.split())
+    facts = _FACT.findall(text)
+    changes = {name: int(number or change) for name, number, _, change in facts}
+    if "".join(match[0] for match in _FACT.finditer(text)) != text or len(changes) < len(facts):
+        raise ValueError(f"text must be a story such as ' bo ann +3 ; ann 7 ;', got {text!r}")
+    return Story(changes, {name: other for name, _, other, _ in facts if other})
+
+
+def sample_depths(generator: random.Random, people: int, deepest: int) -> list[int]:
     """Depths of chains that add up to a number of people, none above the deepest."""
     depths = []
     while people:
@@ -149,38 +189,115 @@ def draw_depths(generator: random.Random, people: int, deepest: int) -> list[int
     return depths
 
 
-def draw_problems(
-    count: int, depth: int, *, deepest: int = 4, people: int = PEOPLE, seed: int = 0
+def problems(
+    count: int,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    deepest: int = 4,
+    people: int = PEOPLE,
 ) -> list[Problem]:
     """Problems of one depth, each with a story of its own.
 
     Args:
         count: How many.
-        depth: People to be worked out, from 1 to ``people``.
+        size: The depth, people to be worked out, from 1 to ``people``; none: 8.
+        seed: The same seed gives the same problems.
         deepest: Most people in any other chain of the story.
         people: People in the story.
-        seed: The same seed gives the same problems.
 
     Returns:
-        The problems; ``size`` is the depth.
+        The problems. Fewer of them are the beginning of more.
 
     Raises:
-        ValueError: If a number is below 1, or ``depth`` exceeds ``people``.
+        ValueError: If a number is below 1, or ``size`` exceeds ``people``.
     """
+    depth = _USUAL_SIZE if size is None else size
     check_at_least_one("count", count)
-    check_at_least_one("depth", depth)
+    check_at_least_one("size", depth)
     check_at_least_one("deepest", deepest)
     if depth > people:
-        raise ValueError(f"depth must be at most people ({people}), got {depth}")
+        raise ValueError(f"size must be at most {people} for so many people, got {depth}")
     generator = random.Random(f"{seed} {depth} {deepest} {people}")
     problems = []
     for _ in range(count):
-        others = draw_depths(generator, people - depth, deepest)
-        story, (asked, *_) = draw(generator, [depth, *others])
+        others = sample_depths(generator, people - depth, deepest)
+        story, (asked, *_) = make_story(generator, [depth, *others])
         problems.append(story.problem(asked))
     return problems
+
+
+def pose(name: str, context: str) -> Problem:
+    """The question how many somebody has, of a story that somebody types.
+
+    Args:
+        name: Who.
+        context: The text of the story.
+
+    Raises:
+        ValueError: If it is no story, or does not say what the person has, in numbers and
+            differences as large as those of the task.
+    """
+    try:
+        story = read_story(context)
+        problem = story.problem(name)
+    except ValueError as error:
+        raise ValueError(
+            f"question must be how many somebody has, as {_EXAMPLE}: {error}"
+        ) from None
+    differences = [abs(story.changes[step.question]) for step in problem.steps[1:]]
+    if max(differences, default=0) > LARGEST_CHANGE or any(
+        not 0 <= int(step.answer) <= LARGEST for step in problem.steps
+    ):
+        raise ValueError(
+            f"context must keep to numbers up to {LARGEST} and differences up to "
+            f"{LARGEST_CHANGE}, got {context!r}"
+        )
+    return problem
 
 
 def grade(problem: Problem | Step, answer: str | None) -> bool:
     """Whether an answer is the number that it should be."""
     return answer == problem.answer
+
+
+def _exemplar(text: str, name: str) -> Exemplar:
+    """A story with a question, worked out in sentences."""
+    story = read_story(text)
+    problem = story.problem(name)
+    first, *more = problem.steps
+    sentences = [f"{first.question} has {first.answer}."]
+    steps = [Step(first.question, f"{sentences[0]} The answer is {first.answer}.")]
+    for known, step in zip(problem.steps, more, strict=False):
+        change = story.changes[step.question]
+        size, word, sign = abs(change), *(("more", "+") if change > 0 else ("fewer", "-"))
+        sentences.append(
+            f"{step.question} has {size} {word}, so {step.question} has {known.answer} {sign} "
+            f"{size} = {step.answer} of them."
+        )
+        words = f"{known.question} has {known.answer}. {sentences[-1]}"
+        steps.append(Step(step.question, f"{words} The answer is {step.answer}."))
+    return Exemplar(name, problem.answer, " ".join(sentences), tuple(steps), story.text)
+
+
+EXEMPLARS = (
+    _exemplar("bo ann +3 ; cy 4 ; ann 7 ;", "bo"),
+    _exemplar("gus ivy -2 ; dot 5 ; ivy eve +6 ; eve 8 ; kim dot +1 ;", "gus"),
+)
+"""Two stories with somebody too many, of depths 2 and 3; the chains of problems are longer."""
+
+TASKS = (
+    Task(
+        name="chains",
+        instruction=(
+            "The text says how many each person has: a number, or how many more (+) or fewer (-) "
+            "than somebody else. Answer with the number of the person asked for."
+        ),
+        exemplars=EXEMPLARS,
+        sample=problems,
+        parse=read_number,
+        grade=grade,
+        pose=pose,
+    ),
+)
+"""The task."""

@@ -11,13 +11,16 @@ length, and for sub-problems that are the beginnings of the list. The words are 
 
 import math
 import random
+from dataclasses import replace
 
 from llmbook.tasks.answers import read_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
 __all__ = [
     "EXEMPLARS",
     "SPELLED_EXEMPLARS",
+    "TASKS",
     "WORDS",
     "decompose",
     "grade",
@@ -189,8 +192,8 @@ def _step(question: str) -> Step:
     if len(before) < 2:
         return Step(question, f'{_ends(question)} Joined: "{solve(question)}".')
     known = ", ".join(before)
-    found = f'"{known}" gives "{solve(known)}".'
-    return Step(question, f'{found} {_ends(last)} Joined: "{solve(question)}".')
+    known_part = f'"{known}" gives "{solve(known)}".'
+    return Step(question, f'{known_part} {_ends(last)} Joined: "{solve(question)}".')
 
 
 def _ends(question: str) -> str:
@@ -212,3 +215,21 @@ EXEMPLARS = tuple(_exemplar(", ".join(words)) for words in _SHOWN)
 what the step before has found."""
 SPELLED_EXEMPLARS = tuple(_exemplar(", ".join(map(_spell, words))) for words in _SHOWN)
 """The same with the words spelled."""
+
+
+_JOIN = Task(
+    name="last-letters",
+    instruction="Join the last letters of the words, in their order.",
+    exemplars=EXEMPLARS,
+    sample=problems,
+    parse=read_letters,
+    grade=grade,
+    decompose=decompose,
+)
+TASKS = (
+    _JOIN,
+    replace(
+        _JOIN, name="last-letters-spelled", exemplars=SPELLED_EXEMPLARS, sample=spelled_problems
+    ),
+)
+"""With the words as they are, and spelled."""

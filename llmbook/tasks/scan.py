@@ -19,13 +19,16 @@ from itertools import product
 
 from llmbook.tasks.answers import find
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
 __all__ = [
     "EXEMPLARS",
     "LONGEST_TO_LEARN",
+    "TASKS",
     "combine",
     "commands",
     "decompose",
+    "describe",
     "expand",
     "explain",
     "express",
@@ -71,7 +74,8 @@ def _read(command: str) -> tuple[str, ...]:
     """The words of a command, checked."""
     words = tuple(command.split())
     if not _COMMAND.fullmatch(" ".join(words)):
-        raise ValueError(f"command must be one of SCAN's, got {command!r}")
+        example = '"jump around left thrice and walk"'
+        raise ValueError(f"command must be one of SCAN's, such as {example}, got {command!r}")
     return words
 
 
@@ -200,6 +204,9 @@ def expand(expression: str) -> list[str]:
     Raises:
         ValueError: If it cannot be read, or asks for more than 100,000 actions.
     """
+    # Recursive descent, a function for each rule of the grammar; place is that of the next token.
+    #     sum     = product { "+" product }
+    #     product = ( action | "(" sum ")" ) { "*" number }
     tokens, place = expression.split(), 0
 
     def fail(message: str) -> ValueError:
@@ -224,7 +231,7 @@ def expand(expression: str) -> list[str]:
         place += 1
         if token in _ACTIONS:
             actions = [token]
-        elif token == "(" and depth < 50:
+        elif token == "(" and depth < 50:  # a model may open brackets without end
             actions = read_sum(depth + 1)
             if tokens[place : place + 1] != [")"]:
                 raise fail("must close its brackets")
@@ -306,14 +313,21 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
     return [pose(command) for command in chosen[:count]]
 
 
-def pose(command: str) -> Problem:
+def pose(command: str, context: str = "") -> Problem:
     """A command as a problem: its expression, its number of actions, and its steps.
 
+    Args:
+        command: The command.
+        context: Nothing: a command stands by itself.
+
     Raises:
-        ValueError: If it is not a command of SCAN.
+        ValueError: If it is not a command of SCAN, or there is a context.
     """
+    if context:
+        raise ValueError(f"context must be empty for a command of SCAN, got {context!r}")
     command = " ".join(_read(command))  # a blank between its words
-    return Problem(command, express(command), size=_lengths()[command], steps=_steps(command))
+    steps = _steps(command)
+    return Problem(command, steps[-1].answer, len(interpret(command)), steps)
 
 
 def _steps(command: str) -> tuple[Step, ...]:
@@ -361,6 +375,16 @@ def grade(problem: Problem | Step, answer: str | None) -> bool:
         return answer is not None and expand(answer) == expand(problem.answer)
     except ValueError:
         return False
+
+
+def describe(expression: str) -> str:
+    """What an expression asks for, in words: its actions, counted and written out.
+
+    Raises:
+        ValueError: As by [`expand`][llmbook.tasks.scan.expand].
+    """
+    actions = expand(expression)
+    return f"the {len(actions)} actions are {' '.join(actions)}"
 
 
 def explain(command: str) -> str:
@@ -417,3 +441,21 @@ EXEMPLARS = tuple(
 """Short commands, solved, in which every word of the grammar occurs. The paper shows eight to
 plan with and fourteen others to solve with; here both stages show the same eight, which have
 their steps with them."""
+
+TASKS = (
+    Task(
+        name="scan",
+        instruction=(
+            "Write the actions of the command as an expression of LEFT, RIGHT, WALK, LOOK, RUN "
+            "and JUMP, with + between actions and * for repetition."
+        ),
+        exemplars=EXEMPLARS,
+        sample=problems,
+        parse=parse,
+        grade=grade,
+        decompose=decompose,
+        pose=pose,
+        describe=describe,
+    ),
+)
+"""The task."""

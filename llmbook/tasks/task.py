@@ -1,20 +1,15 @@
-"""A task: what strategies and their evaluation need to know of it, and nothing of any model.
-
-`get` gives the tasks that make their own problems; `llmbook.tasks.benchmarks` makes tasks of
-files that the reader brings.
-"""
+"""A task: what strategies and their evaluation need to know of it, and nothing of any model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from llmbook.tasks import answers, calendar, last_letters, scan, word_problems
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
-__all__ = ["NAMES", "Task", "get"]
+__all__ = ["Task"]
 
 
-class Draw(Protocol):
+class Sampler(Protocol):
     """Makes problems: as many, of that size, the same for the same seed, none of them twice."""
 
     def __call__(self, count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]: ...
@@ -39,11 +34,12 @@ class Task:
         from dataclasses import replace
         from functools import partial
 
-        from llmbook.tasks import task, word_problems
+        from llmbook import tasks
+        from llmbook.tasks import word_problems
 
-        easy = task.get("word-problems")
+        easy = tasks.get("word-problems")
         hard = replace(
-            easy, draw=partial(word_problems.problems, distractors=2, order="shuffled")
+            easy, sample=partial(word_problems.problems, distractors=2, order="shuffled")
         )
         [problem] = hard.problems(1, size=3, seed=5)
         print(textwrap.fill(problem.context, 80))
@@ -64,11 +60,15 @@ class Task:
     name: str
     instruction: str  # what is asked, in a sentence, for prompts without exemplars
     exemplars: tuple[Exemplar, ...]
-    draw: Draw
+    sample: Sampler
     parse: Callable[[str], str | None]  # what a model wrote -> its answer, or none
     grade: Callable[[Problem | Step, str | None], bool]  # is the answer, as parsed, right?
     separator: str = " ; "  # between the sub-problems of a plan
     decompose: Callable[[str], list[str]] | None = None  # a question's plan, where a program has it
+    # What somebody types, a question and its context, as a problem with its answer, where a program
+    # knows it; by a ValueError it says that this is no question of the task.
+    pose: Callable[[str, str], Problem] | None = None
+    describe: Callable[[str], str] = "the answer is {}".format  # an answer, in words
 
     def problems(self, count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
         """Problems of the task.
@@ -84,92 +84,4 @@ class Task:
         Raises:
             ValueError: If there are no problems of that size, or fewer than ``count``.
         """
-        return self.draw(count, size=size, seed=seed)
-
-
-_LAST_LETTERS = Task(
-    name="last-letters",
-    instruction="Join the last letters of the words, in their order.",
-    exemplars=last_letters.EXEMPLARS,
-    draw=last_letters.problems,
-    parse=answers.read_letters,
-    grade=last_letters.grade,
-    decompose=last_letters.decompose,
-)
-_SPELLED = Task(
-    name="last-letters-spelled",
-    instruction=_LAST_LETTERS.instruction,
-    exemplars=last_letters.SPELLED_EXEMPLARS,
-    draw=last_letters.spelled_problems,
-    parse=answers.read_letters,
-    grade=last_letters.grade,
-    decompose=last_letters.decompose,
-)
-_SCAN = Task(
-    name="scan",
-    instruction=(
-        "Write the actions of the command as an expression of LEFT, RIGHT, WALK, LOOK, RUN and "
-        "JUMP, with + between actions and * for repetition."
-    ),
-    exemplars=scan.EXEMPLARS,
-    draw=scan.problems,
-    parse=scan.parse,
-    grade=scan.grade,
-    decompose=scan.decompose,
-)
-_WORD_PROBLEMS = Task(
-    name="word-problems",
-    instruction="Answer the question with a number.",
-    exemplars=word_problems.EXEMPLARS,
-    draw=word_problems.problems,
-    parse=answers.read_number,
-    grade=word_problems.grade,
-)
-_CALENDAR = Task(
-    name="calendar",
-    instruction="Answer with a day or a month.",
-    exemplars=calendar.EXEMPLARS,
-    draw=calendar.problems,
-    parse=calendar.parse,
-    grade=calendar.grade,
-    decompose=calendar.decompose,
-)
-_TASKS = {task.name: task for task in (_LAST_LETTERS, _SPELLED, _SCAN, _WORD_PROBLEMS, _CALENDAR)}
-
-NAMES = tuple(_TASKS)
-"""The names of the tasks."""
-
-
-def get(name: str) -> Task:
-    """The task of that name: one of [`NAMES`][llmbook.tasks.task.NAMES].
-
-    Args:
-        name: ``"last-letters"``, ``"last-letters-spelled"``, ``"scan"``, ``"word-problems"`` or
-            ``"calendar"``.
-
-    Returns:
-        The task.
-
-    Raises:
-        ValueError: If there is none of that name.
-
-    Examples:
-        ```python
-        from llmbook.tasks import task
-
-        scan = task.get("scan")
-        [problem] = scan.problems(1, size=12)
-        print(problem.question)
-        print(problem.answer)
-        print(scan.grade(problem, scan.parse(f"So the answer is {problem.answer}.")))
-        ```
-
-        ``` {.text .output}
-        walk left thrice and walk opposite right twice
-        ( LEFT + WALK ) * 3 + ( RIGHT + RIGHT + WALK ) * 2
-        True
-        ```
-    """
-    if name not in _TASKS:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
-    return _TASKS[name]
+        return self.sample(count, size=size, seed=seed)

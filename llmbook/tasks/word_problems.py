@@ -15,8 +15,9 @@ from typing import Literal
 
 from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
 
-__all__ = ["EXEMPLARS", "NAMES", "grade", "problems"]
+__all__ = ["EXEMPLARS", "NAMES", "TASKS", "grade", "problems"]
 
 _TYPED = """
 Ann Bo Cy Dora Eve Finn Gus Hal Ida Jon Kim Leo Mia Ned Olga Pam Quinn Ray Sue Tom Uma Val
@@ -111,30 +112,31 @@ def problems(
     generator = random.Random(seed)
     drawn: dict[tuple[str, str], Problem] = {}
     while len(drawn) < count:
-        problem = _draw(generator, sizes[len(drawn) % len(sizes)], distractors, order)
+        problem = _make_problem(generator, sizes[len(drawn) % len(sizes)], distractors, order)
         drawn[problem.context, problem.question] = problem
     return list(drawn.values())
 
 
-def _draw(generator: random.Random, size: int, distractors: int, order: Order) -> Problem:
+def _make_problem(generator: random.Random, size: int, distractors: int, order: Order) -> Problem:
+    """A story of a chain of people, each compared with the one before, and others among them."""
     scene = generator.choice(_SCENES)
     names = generator.sample(NAMES, size + 1 + distractors)
     chain = [_first(generator, scene, names[0])]
     for name in names[1 : size + 1]:
         chain.append(_compared(generator, scene, name, chain[-1]))
-    told = list(chain)
+    facts = list(chain)
     for name in names[size + 1 :]:
         # One half hangs on somebody of the chain; the other has a number of its own.
         base = generator.choice(chain) if generator.random() < 0.5 else None
-        after = told.index(base) + 1 if base else 0
+        after = facts.index(base) + 1 if base else 0
         fact = _compared(generator, scene, name, base) if base else _first(generator, scene, name)
-        told.insert(generator.randint(after, len(told)), fact)
+        facts.insert(generator.randint(after, len(facts)), fact)
     if order == "reversed":
-        told.reverse()
+        facts.reverse()
     elif order == "shuffled":
-        generator.shuffle(told)
+        generator.shuffle(facts)
     steps = tuple(Step(_ask(scene, fact.name), str(fact.number)) for fact in chain[1:])
-    context = " ".join(fact.sentence for fact in told)
+    context = " ".join(fact.sentence for fact in facts)
     return Problem(steps[-1].question, steps[-1].answer, size=size, steps=steps, context=context)
 
 
@@ -160,7 +162,7 @@ def _compared(
         (base.number * 2, f"twice as many {things} as"),
         (base.number * 3, f"3 times as many {things} as"),
     ]
-    number, words = generator.choice([each for each in choices if 2 <= each[0] <= _LARGEST])
+    number, words = generator.choice([choice for choice in choices if 2 <= choice[0] <= _LARGEST])
     return _Fact(name, number, f"{name} {verb} {words} {base.name}.")
 
 
@@ -237,3 +239,15 @@ EXEMPLARS = (
     ),
 )
 """Stories with one sum and with two, one of them out of order and with somebody too many."""
+
+TASKS = (
+    Task(
+        name="word-problems",
+        instruction="Answer the question with a number.",
+        exemplars=EXEMPLARS,
+        sample=problems,
+        parse=read_number,
+        grade=grade,
+    ),
+)
+"""The task."""

@@ -10,8 +10,7 @@ from llmbook.cli import app, solving
 from llmbook.evaluation import read_transcript
 from llmbook.lm import ScriptedModel
 from llmbook.prompting import LeastToMost, Trace
-from llmbook.tasks import scan
-from tests.unit.test_endpoint import Sent, chatting, serving
+from tests.support.server import Sent, chatting, serving
 
 STORY = " bo ann +3 ; dot 4 ; ann 7 ; cy bo -2 ;"
 
@@ -137,11 +136,11 @@ def test_what_was_answered_is_kept_batch_by_batch(tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_a_model_of_the_book_is_asked_what_it_has_learned(model, strategy, asked):
-    found = solving.asking(model, strategy, None, chat=None, max_new_tokens=None)
-    assert found.trained
-    assert (found.model.name, found.strategy.name, found.task) == asked
-    [problem] = solving.draw(found.task, 1, 4, 0)
-    assert found.grade(problem, found.strategy.solve(problem, found.model).answer)
+    setup = solving.prepare(model, strategy, None, chat=None, max_new_tokens=None)
+    assert setup.trained
+    assert (setup.model.name, setup.strategy.name, setup.task.name) == asked
+    [problem] = setup.task.problems(1, size=4)
+    assert setup.task.grade(problem, setup.strategy.solve(problem, setup.model).answer)
 
 
 @pytest.mark.parametrize(
@@ -163,19 +162,23 @@ def test_whether_to_chat_is_for_the_model_to_say_unless_it_is_told(options, chat
 
 
 @pytest.mark.model
-def test_a_verdict_is_given_on_commands_alone():
-    done = run("solve", "walk", "--model", "smollm2-135m", "--task", "last-letters",
-               "--strategy", "few-shot", "--max-new-tokens", 4)  # fmt: skip
-    assert done.exit_code == 0 and "actions" not in done.stdout
+def test_a_verdict_is_given_where_the_task_knows_the_answer():
+    few_shot = ("--model", "smollm2-135m", "--strategy", "few-shot", "--max-new-tokens", 4)
+    done = run("solve", "walk", "--task", "last-letters", *few_shot)
+    assert done.exit_code == 0 and not done.stdout.splitlines()[-1].startswith(("right", "wrong"))
+    done = run("solve", "walk", "--task", "scan", *few_shot)
+    assert done.stdout.splitlines()[-1].endswith("; the 1 actions are WALK")
+    done = run("solve", "cy", "--model", "chains-tiny", "--context", STORY)
+    assert done.stdout.splitlines()[-1] == "right; the answer is 8"
 
 
 @pytest.mark.model
-def test_the_same_answer_is_graded_alike_by_both_commands():
-    asked = solving.asking("smollm2-135m", "few-shot", "scan", chat=False, max_new_tokens=8)
-    [problem] = solving.draw("scan", 1, None, 0)
-    for answer in (problem.answer, " ".join(scan.interpret(problem.question)), "WALK", ""):
-        assert asked.grade(problem, answer) == solving.grade_of("scan")(problem, answer)
-    assert asked.grade(problem, problem.answer)
+def test_any_model_can_be_asked_about_chains():
+    done = run("solve", "cy", "--model", "smollm2-135m", "--task", "chains", "--context", STORY,
+               "--strategy", "few-shot", "--max-new-tokens", 4, "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    trace = Trace.from_json(done.stdout)
+    assert trace.calls[0].prompt.endswith(f"{STORY}\n\nQ: cy\nA:") and trace.problem.answer == "8"
 
 
 @pytest.mark.parametrize(
@@ -198,11 +201,10 @@ def test_the_same_answer_is_graded_alike_by_both_commands():
         (["solve", "x", "--task", "chains"], "--task must be scan for the model scan-tiny"),
         (["solve", "x", "--model", "smollm2-135m", "--strategy", "cot"], "--strategy must be one"),
         (["solve", "x", "--model", "smollm2-135m", "--task", "sums"], "--task must be one of "),
-        (["solve", "x", "--model", "smollm2-135m", "--task", "chains"], "--task must be one with"),
         (["solve", " ", "--model", "http://127.0.0.1:9/v1#m"], "QUESTION must have a question"),
         (["solve", "x", "--model", "http://127.0.0.1:9/v1"], "--model must tell a model after the"),
         (["evaluate", "--model", "none/some-tiny", "--count", "1"], "'none/some-tiny' is neither"),
-        (["evaluate", "--model", "chains-tiny", "--size", "14"], "--size must be at most 13 for "),
+        (["evaluate", "--model", "chains-tiny", "--size", "14"], "--size must be at most 13 "),
         (["evaluate", "--count", "99999", "--size", "2"], "--count must be 1 to "),
         (["compare", "none.jsonl", "none.jsonl", "--task", "scan"], "none.jsonl: No such file"),
     ],

@@ -30,14 +30,15 @@ from llmbook.prompting import (
     Call,
     FewShot,
     LeastToMost,
+    ProgramPlanner,
     PromptTemplate,
     Trace,
     ZeroShot,
     read_sentence,
 )  # fmt: skip
 from llmbook.tasks.problem import Exemplar, Problem, Step
-from tests.unit.test_endpoint import serving
-from tests.unit.test_prompting import Recorder
+from tests.support.models import Recorder
+from tests.support.server import serving
 
 
 def same(problem, answer):
@@ -212,7 +213,10 @@ class Sums:
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 def test_rounds_that_were_answered_before_a_break_are_not_asked_again(tmp_path, rounds):
-    file, strategy = tmp_path / "t.jsonl", LeastToMost(decomposer=lambda _: ["a", "b", "c"])
+    file, strategy = (
+        tmp_path / "t.jsonl",
+        LeastToMost(planner=ProgramPlanner(lambda _: ["a", "b", "c"])),
+    )
     first = Sums(stop_at=10 * rounds)
     with pytest.raises(KeyboardInterrupt):
         evaluate(strategy, first, PROBLEMS, transcript=file)
@@ -280,7 +284,7 @@ def test_only_one_evaluation_at_a_time_writes_to_a_transcript(tmp_path):
 def test_replies_that_cannot_be_read_are_named(tmp_path, line):
     file = tmp_path / "t.jsonl"
     (tmp_path / "t.jsonl.replies").write_text(f"{line}\n")
-    with pytest.raises(ValueError, match=r"t\.jsonl\.replies, line 1: must be a reply"):
+    with pytest.raises(ValueError, match=r"t\.jsonl\.replies, line 1: reply.* must be "):
         evaluate(ZeroShot(), Recorder(plus_one), PROBLEMS, transcript=file)
 
 

@@ -131,7 +131,7 @@ def test_direct_answers_are_learned_from_shallow_questions_first():
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_right_model_would_be_right(form):
     """Rows and strategies agree: what is learned, put in the place of a model, solves all."""
-    story, (asked, *_) = chains.draw(random.Random(3), [4, 2])
+    story, (asked, *_) = chains.make_story(random.Random(3), [4, 2])
     deep = [story.problem(asked), story.problem(story.chain(asked)[1])]
     for task, posed in (
         ("scan", [_problem("jump around left twice and walk"), _problem("turn right thrice")]),

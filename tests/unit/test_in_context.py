@@ -2,11 +2,10 @@
 
 import pytest
 
-from llmbook import lm
+from llmbook import lm, tasks
 from llmbook.book.experiment import in_context
 from llmbook.book.experiment.in_context import SIZES, load_measured, measure, strategies
 from llmbook.evaluation import plan_score, read_transcript, scores_by_size, step_score
-from llmbook.tasks import task
 
 
 def test_what_the_command_writes_comes_from_its_transcripts(tmp_path, monkeypatch, capsys):
@@ -16,7 +15,7 @@ def test_what_the_command_writes_comes_from_its_transcripts(tmp_path, monkeypatc
     folder = tmp_path / "smollm2-135m"
     found = load_measured(folder / "results.json")["calendar"]
     assert [*found] == [*strategies("calendar")]
-    grade = task.get("calendar").grade
+    grade = tasks.get("calendar").grade
     for asked, measured in found.items():
         traces = read_transcript(folder / f"calendar-{asked.replace(', ', '-')}.jsonl")
         assert len(traces) == 4

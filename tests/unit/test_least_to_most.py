@@ -4,13 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook.book.experiment.strategies import chains_strategies, scan_strategies
 from llmbook.lm import ScriptedModel
 from llmbook.lm.protocol import Reply
-from llmbook.prompting import LeastToMost, PromptTemplate, SelfConsistency, Trace
+from llmbook.prompting import (
+    LeastToMost,
+    ModelPlanner,
+    OnePassLeastToMost,
+    ProgramPlanner,
+    PromptTemplate,
+    SelfConsistency,
+    Trace,
+    shipped,
+)
 from llmbook.tasks import last_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step
-from tests.unit.test_prompting import Recorder
+from tests.support.models import Recorder
 
 ADD = Exemplar("1 + 2 + 3", "6", steps=(Step("1 + 2", "3"), Step("1 + 2 + 3", "6")))
 
@@ -31,7 +39,7 @@ def kinds(trace: Trace) -> list[str]:
 
 def test_each_step_sees_the_questions_and_answers_before_it():
     model = Recorder(add)
-    strategy = LeastToMost(plan_exemplars=[ADD], solve_exemplars=[ADD])
+    strategy = LeastToMost(planner=ModelPlanner(exemplars=[ADD]), exemplars=[ADD])
     trace = strategy.solve(Problem("4 + 5 + 6 + 7", "22", context="Sums."), model)
     shown = "Q: 1 + 2\nA: 3\n\nQ: 1 + 2 + 3\nA: 6\n\nSums.\n\n"
     assert [prompts for prompts, _ in model.calls] == [
@@ -59,7 +67,7 @@ def test_problems_move_in_step_and_one_is_like_it_would_be_alone():
 def test_history_bounds_what_a_step_sees(history):
     model = Recorder(lambda prompt: "x")
     plan = list("abcdef")
-    LeastToMost(decomposer=lambda question: plan, history=history).solve("f", model)
+    LeastToMost(planner=ProgramPlanner(lambda _: plan), history=history).solve("f", model)
     for place, (prompts, _) in enumerate(model.calls):
         shown = plan[:place] if history is None else plan[max(0, place - history) : place]
         turns = "".join(f"Q: {one}\nA: x\n\n" for one in shown)
@@ -69,7 +77,7 @@ def test_history_bounds_what_a_step_sees(history):
 def test_raw_history_shows_what_the_model_wrote():
     model = Recorder(lambda prompt: " So it is 5.")
     strategy = LeastToMost(
-        decomposer=lambda question: ["a"], parse_answer=lambda text: "5", raw_history=True
+        planner=ProgramPlanner(lambda _: ["a"]), parse_answer=lambda text: "5", raw_history=True
     )
     assert strategy.solve("b", model).steps == [Step("a", "5"), Step("b", "5")]
     assert model.calls[-1][0] == ["Q: a\nA: So it is 5.\n\nQ: b\nA:"]
@@ -92,19 +100,20 @@ def test_raw_history_shows_what_the_model_wrote():
 )
 def test_any_plan_is_followed_by_a_rule(plan, asked, issues):
     model = Recorder(lambda prompt: plan if prompt.endswith("Plan:") else "x")
-    trace = LeastToMost(max_subproblems=4).solve("P", model)
+    trace = LeastToMost(planner=ModelPlanner(max_subproblems=4)).solve("P", model)
     assert [step.question for step in trace.steps] == asked
     assert kinds(trace) == issues and trace.answer == "x"
 
 
 def test_a_plan_need_not_name_the_problem():
     model = Recorder(lambda prompt: "b ; a" if prompt.endswith("Plan:") else "x")
-    trace = LeastToMost(top_down=True, names_problem=False).solve("P", model)
+    planner = ModelPlanner(top_down=True, names_problem=False)
+    trace = LeastToMost(planner=planner).solve("P", model)
     assert [step.question for step in trace.steps] == ["a", "b", "P"] and not trace.issues
 
 
 def test_a_program_that_has_no_plan_stops_nothing():
-    strategy = LeastToMost(decomposer=last_letters.decompose)
+    strategy = LeastToMost(planner=ProgramPlanner(last_letters.decompose))
     trace = strategy.solve("no list!", Recorder(lambda _: "x"))
     assert [step.question for step in trace.steps] == ["no list!"] and trace.answer == "x"
     assert kinds(trace) == ["plan-refused"] and "got 'no list!'" in trace.issues[0].detail
@@ -119,7 +128,8 @@ def test_a_program_that_has_no_plan_stops_nothing():
     ],
 )
 def test_a_plan_of_a_program_is_followed_by_the_same_rules(plan, asked, issues):
-    trace = LeastToMost(decomposer=lambda _: plan).solve("P", Recorder(lambda _: "1"))
+    strategy = LeastToMost(planner=ProgramPlanner(lambda _: plan))
+    trace = strategy.solve("P", Recorder(lambda _: "1"))
     assert [step.question for step in trace.steps] == asked and kinds(trace) == issues
 
 
@@ -139,14 +149,14 @@ def test_what_a_model_thinks_first_is_neither_plan_nor_answer():
 
 
 def test_marks_of_a_sample_show_in_the_tree():
-    strategy = LeastToMost(decomposer=lambda question: ["a"])
+    strategy = LeastToMost(planner=ProgramPlanner(lambda _: ["a"]))
     trace = SelfConsistency(strategy=strategy, samples=1).solve("P", Recorder(lambda _: "x"))
     assert kinds(trace.samples[0]) == ["plan-open"] and "! plan-open" in str(trace)
 
 
 def test_a_step_without_an_answer_is_left_out_of_what_follows():
     model = Recorder(lambda prompt: "" if prompt.endswith("Q: a\nA:") else "x")
-    trace = LeastToMost(decomposer=lambda question: ["a", "b", "c"]).solve("c", model)
+    trace = LeastToMost(planner=ProgramPlanner(lambda _: ["a", "b", "c"])).solve("c", model)
     assert model.calls[-1][0] == ["Q: b\nA: x\n\nQ: c\nA:"]
     assert kinds(trace) == ["answer-empty"] and trace.steps[0] == Step("a", "")
 
@@ -155,7 +165,7 @@ def test_one_pass_reads_everything_from_one_completion():
     # A model that heeds the stop strings, and would go on with the next problem.
     text = " a ; P\nQ: a\nA: 1\n\nQ: P\nA: 2\n\n\nProblem: another\nPlan: b"
     model = ScriptedModel(lambda prompt: text)
-    trace = LeastToMost(one_pass=True, plan_exemplars=[ADD]).solve("P", model)
+    trace = OnePassLeastToMost(exemplars=[ADD]).solve("P", model)
     assert trace.calls[0].prompt == (
         "Problem: 1 + 2 + 3\nPlan: 1 + 2 ; 1 + 2 + 3\nQ: 1 + 2\nA: 3\n\nQ: 1 + 2 + 3\nA: 6\n\n\n"
         "Problem: P\nPlan:"
@@ -178,7 +188,7 @@ def test_one_pass_reads_everything_from_one_completion():
     ],
 )
 def test_one_pass_marks_what_goes_wrong(text, issues):
-    trace = LeastToMost(one_pass=True).solve("P", Recorder(lambda _: text))
+    trace = OnePassLeastToMost().solve("P", Recorder(lambda _: text))
     assert kinds(trace) == issues and len(trace.steps) <= 20
     answered = "Q: P\nA: 2" in str(getattr(text, "text", text)) and "plan-long" not in issues
     assert trace.answer == ("2" if answered else "")
@@ -187,9 +197,9 @@ def test_one_pass_marks_what_goes_wrong(text, issues):
 @given(data=st.data(), one_pass=st.booleans(), top_down=st.booleans(), names=st.booleans())
 def test_no_text_of_a_model_breaks_it(data, one_pass, top_down, names):
     model = Recorder(lambda prompt: data.draw(st.text(max_size=30)))
-    strategy = LeastToMost(
-        one_pass=one_pass, top_down=top_down, names_problem=names, max_subproblems=3
-    )
+    planner = ModelPlanner(top_down=top_down, names_problem=names, max_subproblems=3)
+    several = LeastToMost(planner=planner)
+    strategy = OnePassLeastToMost(max_subproblems=3) if one_pass else several
     trace = strategy.solve("P", model)
     assert len(trace.steps) <= 3
     assert Trace.from_json(trace.to_json()) == trace
@@ -206,7 +216,7 @@ def test_the_tiny_models_read_just_what_they_were_trained_on():
         "\nQ: walk\nA: WALK\nQ: jump left\nA: LEFT + JUMP\nQ: jump left twice\nA: ( x ) * 2"
         "\nQ: jump left twice and walk\nA:": " ( x ) * 2 + WALK",
     }
-    strategy = scan_strategies()["least-to-most"]
+    strategy = shipped.strategies("scan")["least-to-most"]
     trace = strategy.solve("jump left twice and walk", Recorder(lines.__getitem__))
     assert trace.answer == "( x ) * 2 + WALK" and not trace.issues
 
@@ -217,37 +227,42 @@ def test_the_tiny_models_read_just_what_they_were_trained_on():
         f"{story}\nQ: ann\nA: 7\nQ: bo\nA:": " ann and +3 : 7 +3 = 10",
         f"{story}\nQ: bo\nA: 10\nQ: cy\nA:": " bo and -2 : 10 -2 = 8",
     }
-    strategy = chains_strategies()["least-to-most"]
+    strategy = shipped.strategies("chains")["least-to-most"]
     trace = strategy.solve(Problem("cy", "8", context=story), Recorder(lines.__getitem__))
     assert trace.answer == "8" and not trace.issues
 
     lines = {f"{story}\nQ: cy\nThink:": " cy is bo and -2 ; cy is 10 -2 = 8"}
-    strategy = chains_strategies()["chain-of-thought"]
+    strategy = shipped.strategies("chains")["chain-of-thought"]
     assert strategy.solve(Problem("cy", "8", context=story), Recorder(lines.get)).answer == "8"
     lines = {"\nQ: walk twice\nThink:": " so ( WALK ) * 2"}
-    strategy = scan_strategies()["chain-of-thought"]
+    strategy = shipped.strategies("scan")["chain-of-thought"]
     assert strategy.solve("walk twice", Recorder(lines.get)).answer == "( WALK ) * 2"
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("kind", "options", "message"),
     [
-        ({"max_subproblems": 0}, "max_subproblems must be at least 1"),
-        ({"max_plan_tokens": 0}, "max_plan_tokens must be at least 1"),
-        ({"history": -1}, "history must be at least 0"),
-        ({"plan_exemplars": [Exemplar("a", "b")]}, r"plan_exemplars\[0\] must have steps"),
-        ({"solve_exemplars": [Exemplar("a", "b")]}, r"solve_exemplars\[0\] must have steps"),
-        ({"one_pass": True, "decomposer": str.split}, "one_pass must be False"),
+        (ModelPlanner, {"max_subproblems": 0}, "max_subproblems must be at least 1"),
+        (ModelPlanner, {"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        (ModelPlanner, {"exemplars": [Exemplar("a", "b")]}, r"exemplars\[0\] must have steps"),
+        (ProgramPlanner, {"decompose": str.split, "max_subproblems": 0}, "max_subproblems must be"),
+        (LeastToMost, {"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        (LeastToMost, {"history": -1}, "history must be at least 0"),
+        (LeastToMost, {"exemplars": [Exemplar("a", "b")]}, r"exemplars\[0\] must have steps"),
+        (OnePassLeastToMost, {"max_subproblems": 0}, "max_subproblems must be at least 1"),
+        (OnePassLeastToMost, {"exemplars": [Exemplar("a", "b")]}, r"exemplars\[0\] must have"),
         (
-            {"one_pass": True, "plan_template": PromptTemplate()},
-            r"plan_template.stop must not occur in the turns of solve_template with one_pass",
+            OnePassLeastToMost,
+            {"template": PromptTemplate()},
+            "template.stop must not occur in the turns of the template, got '\\\\n\\\\n'",
         ),
         (
-            {"one_pass": True, "solve_template": PromptTemplate(turn="{question} {answer}")},
+            OnePassLeastToMost,
+            {"template": PromptTemplate(turn="{question} {answer}", stop=())},
             "turn must have the question, a mark and the answer",
         ),
     ],
 )
-def test_bad_input_is_named(options, message):
+def test_bad_input_is_named(kind, options, message):
     with pytest.raises(ValueError, match=message):
-        LeastToMost(**options)
+        kind(**options)

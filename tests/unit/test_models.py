@@ -2,17 +2,20 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.resources import files
 
 import pytest
 import torch
 
-from llmbook import lm
+from llmbook import lm, tasks
 from llmbook.generation import Completion, GenerationConfig
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.lm import LanguageModel, OwnModel, ScriptedModel
-from llmbook.lm.requests import after_thought, cut
+from llmbook.lm import LanguageModel, OwnModel, Reply, ScriptedModel
+from llmbook.lm.requests import cut_at_stop
+from llmbook.lm.shipped import trained
 from llmbook.pretrained import Pretrained
+from llmbook.prompting import shipped
 from llmbook.tokenizer import Tokenizer
 
 DATA = files("llmbook") / "book" / "data"
@@ -26,8 +29,8 @@ def tiny(**options) -> OwnModel:
 
 def test_importing_models_and_prompting_loads_nothing_heavy():
     code = (
-        "import sys, llmbook.lm, llmbook.prompting, llmbook.evaluation, llmbook.tasks.task\n"
-        "import llmbook.cli.solving\n"
+        "import sys, llmbook.lm, llmbook.prompting, llmbook.evaluation, llmbook.tasks\n"
+        "import llmbook.cli.solving, llmbook.cli.evaluating\n"
         "assert not {'torch', 'transformers', 'openai'} & sys.modules.keys(), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -59,18 +62,24 @@ def test_a_draw_depends_on_the_prompt_and_its_seed_alone():
 
 
 @pytest.mark.parametrize(
-    ("text", "shown", "stopped"),
+    ("written", "thought", "text", "stopped"),
     [
-        ("14\n\nQ: next", "14", True),
-        ("14", "14", False),
-        ("<think>\nHm.\n\nWell.\n</think>\n\n14\n\nQ: next", "14", True),
-        ("Hm.\n\nWell.</think>14", "14", False),  # the template had begun the thought
-        ("<think>\nHm.\n\nWell.", "", False),  # and was cut off in it
+        ("14\n\nQ: next", "", "14", True),
+        ("14", "", "14", False),
+        ("<think>\nHm.\n\nWell.\n</think>\n\n14\n\nQ: next", "Hm.\n\nWell.", "\n\n14", True),
+        ("Hm.\n\nWell.</think>14", "Hm.\n\nWell.", "14", False),  # the template had begun it
+        ("<think>\nHm.\n\nWell.", "Hm.\n\nWell.", "", False),  # and was cut off in it
+        ("<think></think>14", "", "14", False),
+        ("<think>a</think>b</think>", "a", "b</think>", False),  # an answer may speak of thoughts
     ],
 )
-def test_a_stop_string_does_not_end_a_thought(text, shown, stopped):
-    whole, was = cut(text, ("\n\n", "\nQ:"))
-    assert (after_thought(whole).strip(), was) == (shown, stopped)
+def test_a_stop_string_does_not_end_a_thought_which_is_no_part_of_the_text(
+    written, thought, text, stopped
+):
+    whole, was_stopped = cut_at_stop(written, ("\n\n", "\nQ:"))
+    reply = Reply(whole, "end", 1, 1)
+    assert (reply.thought, reply.text, was_stopped) == (thought, text, stopped)
+    assert Reply(**asdict(reply)) == reply
 
 
 @pytest.mark.parametrize(
@@ -84,7 +93,7 @@ def test_a_stop_string_does_not_end_a_thought(text, shown, stopped):
 )
 @pytest.mark.parametrize("chat", [True, False])
 def test_a_text_is_cut_at_the_first_of_its_stop_strings(stop, shown, chat):
-    assert cut("14\n\nQ: next", stop, chat=chat) == (shown, True)
+    assert cut_at_stop("14\n\nQ: next", stop, chat=chat) == (shown, True)
 
 
 def test_a_chat_may_think_in_paragraphs():
@@ -101,7 +110,7 @@ def test_a_chat_may_think_in_paragraphs():
     model.generator.generate = generate
     [reply] = model.complete(["?"], stop=["\n\n"])
     assert seen == [()] and reply.finish_reason == "stop"
-    assert after_thought(reply.text) == "\n\n7"
+    assert (reply.thought, reply.text) == ("a\n\nb", "\n\n7")
 
 
 def test_what_has_been_read_is_not_read_again():
@@ -171,6 +180,20 @@ def test_each_model_that_comes_with_the_book_is_loaded_by_name():
             lm.load(folder.name, backend="transformers")
     with pytest.raises(RuntimeError):  # the device is passed on, and this is none
         lm.load("bookmodel", device="nowhere")
+
+
+def test_cards_tell_what_each_model_was_trained_for():
+    cards = trained()
+    assert cards == {
+        "chains-tiny": ("chains", "least-to-most"),
+        "chains-tiny-chain-of-thought": ("chains", "chain-of-thought"),
+        "scan-tiny": ("scan", "least-to-most"),
+        "scan-tiny-direct": ("scan", "direct"),
+    }
+    for card in cards.values():
+        assert card.task in tasks.NAMES and card.strategy in shipped.strategies(card.task)
+    with pytest.raises(ValueError, match="task must be 'scan' or 'chains', got 'calendar'"):
+        shipped.strategies("calendar")
 
 
 def test_a_damaged_folder_is_no_case_for_the_library(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmbook import tasks
 from llmbook.lm import ScriptedModel
 from llmbook.lm.protocol import LanguageModel, Reply
 from llmbook.prompting import (
@@ -21,24 +22,10 @@ from llmbook.prompting import (
     read_sentence,
     strategy_for,
 )
-from llmbook.tasks import task
 from llmbook.tasks.problem import Exemplar, Problem, Step
+from tests.support.models import Recorder
 
 TWO = Exemplar("2 + 3", "5", rationale="2 and 3 make 5.", steps=(Step("2 + 3", "5"),))
-
-
-class Recorder:
-    """A model that answers by a function, and keeps what it was asked."""
-
-    name = "recorder"
-
-    def __init__(self, answer):
-        self.answer, self.calls = answer, []
-
-    def complete(self, prompts, **options):
-        self.calls.append((list(prompts), options))
-        replies = [self.answer(prompt) for prompt in prompts]
-        return [one if isinstance(one, Reply) else Reply(one, "stop", 1, 1) for one in replies]
 
 
 def test_the_recorder_and_the_script_are_language_models():
@@ -146,9 +133,9 @@ def test_a_separator_of_ones_own_parts_a_plan():
     assert read_list("a; b / c", "/") == ["a; b", "c"]
 
 
-@pytest.mark.parametrize("name", task.NAMES)
+@pytest.mark.parametrize("name", tasks.NAMES)
 def test_numbered_plans_are_followed_on_every_task(name):
-    of = task.get(name)
+    of = tasks.get(name)
     [problem] = of.problems(1)
     questions = [step.question for step in problem.steps]
     for number in ("{}. {}", "{}) {}", "Step {}: {}"):

@@ -4,27 +4,29 @@ from contextlib import contextmanager
 
 import pytest
 
+from llmbook import tasks
 from llmbook.evaluation import evaluate
 from llmbook.lm import EndpointModel
 from llmbook.prompting import (
     ChainOfThought,
     FewShot,
     LeastToMost,
+    OnePassLeastToMost,
+    ProgramPlanner,
     SelfConsistency,
     ZeroShot,
     read_after,
     strategy_for,
 )
-from llmbook.tasks import task
 from llmbook.tasks.problem import Exemplar, Problem, Step
-from tests.unit.test_endpoint import Sent, chatting, serving
+from tests.support.server import Sent, chatting, serving
 
 QUESTION = "Anna has 9 apples and buys 9 more. How many apples does she have?"
 SHOWN = [Exemplar("2 + 3", "5", rationale="2 and 3 make 5.", steps=(Step("2 + 3", "5"),))]
 READ = read_after("The answer is")
 STRATEGIES = {
     **{
-        name: strategy_for(task.get("word-problems"), name)
+        name: strategy_for(tasks.get("word-problems"), name)
         for name in ("zero-shot", "few-shot", "chain-of-thought", "self-consistency",
                      "least-to-most")
     },
@@ -33,8 +35,10 @@ STRATEGIES = {
     "chain of thought by hand": ChainOfThought(exemplars=SHOWN),
     "chain of thought by a trigger": ChainOfThought(trigger="Let's think step by step."),
     "self-consistency by hand": SelfConsistency(strategy=ChainOfThought(exemplars=SHOWN)),
-    "least-to-most by hand": LeastToMost(solve_exemplars=SHOWN, parse_answer=READ),
-    "least-to-most with a program": LeastToMost(decomposer=lambda _: [], parse_answer=READ),
+    "least-to-most by hand": LeastToMost(exemplars=SHOWN, parse_answer=READ),
+    "least-to-most with a program": LeastToMost(
+        planner=ProgramPlanner(lambda _: []), parse_answer=READ
+    ),
 }  # fmt: skip
 ANSWERS = [
     "The answer is 18.",
@@ -71,7 +75,7 @@ def test_one_pass_of_a_chat_may_have_paragraphs_and_name_the_problem():
     text = f"Problem: {QUESTION}\nPlan: two steps\n\nQ: 9?\nA: 9\n\nQ: {QUESTION}\nA: 18"
     with saying(f"Well.\n{text}") as server:
         server.chat = True
-        trace = LeastToMost(one_pass=True).solve(QUESTION, EndpointModel("m", server.url))
+        trace = OnePassLeastToMost().solve(QUESTION, EndpointModel("m", server.url))
     assert trace.answer == "18"
 
 

@@ -5,7 +5,6 @@ and tokens for each format, and only the format differs. ``python -m llmbook.boo
 trains and asks all models, and prints the table; see [the experiment][experiment].
 """
 
-from llmbook.book.experiment.strategies import chains_strategies, scan_strategies
 from llmbook.book.experiment.table import load_results, table
 
-__all__ = ["chains_strategies", "load_results", "scan_strategies", "table"]
+__all__ = ["load_results", "table"]

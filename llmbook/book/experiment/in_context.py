@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from llmbook import tasks
 from llmbook._checks import check_at_least_one
 from llmbook.book.cards import DATA
 from llmbook.book.experiment._kept import keep
 from llmbook.book.experiment._kept import load as load_kept
 from llmbook.evaluation import Score, evaluate, plan_score, scores_by_size, step_score
 from llmbook.lm import LanguageModel, load
-from llmbook.prompting import LeastToMost, Strategy, strategy_for
-from llmbook.tasks import task
+from llmbook.prompting import LeastToMost, ProgramPlanner, Strategy, strategy_for
 
 __all__ = ["SIZES", "Measured", "load_measured", "measure", "strategies"]
 
@@ -53,14 +53,15 @@ def strategies(name: str) -> dict[str, Strategy]:
         Few-shot, chain of thought and least-to-most, and, where a program can plan, least-to-most
         with its plans.
     """
-    of = task.get(name)
+    of = tasks.get(name)
     made: dict[str, Strategy] = {
         each: strategy_for(of, each, max_new_tokens=100)
         for each in ("few-shot", "chain-of-thought", "least-to-most")
     }
     least_to_most = made["least-to-most"]
     if of.decompose is not None and isinstance(least_to_most, LeastToMost):
-        made["least-to-most, planned"] = replace(least_to_most, decomposer=of.decompose)
+        planner = ProgramPlanner(of.decompose)
+        made["least-to-most, planned"] = replace(least_to_most, planner=planner)
     return made
 
 
@@ -83,7 +84,7 @@ def measure(
     """
     check_at_least_one("count", count)
     for name, sizes in SIZES.items():
-        of = task.get(name)
+        of = tasks.get(name)
         problems = [each for size in sizes for each in of.problems(count, size=size)]
         for asked, strategy in strategies(name).items():
             transcript = Path(out) / f"{name}-{asked.replace(', ', '-')}.jsonl"

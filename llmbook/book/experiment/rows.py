@@ -209,8 +209,8 @@ def _random_expression(generator: random.Random) -> str:
 
 def _story(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> Row:
     """A story of some people, and questions about it."""
-    depths = chains.draw_depths(generator, people, DEEPEST)
-    story, last = chains.draw(generator, depths)
+    depths = chains.sample_depths(generator, people, DEEPEST)
+    story, last = chains.make_story(generator, depths)
     pieces = [_read(story.text)]
     for _ in range(24 if recipe.format == "direct" else 8):  # a direct answer is a single word
         chain = story.chain(generator.choice(last))

@@ -23,12 +23,12 @@ from llmbook._checks import check_at_least_one
 from llmbook._files import write_json
 from llmbook._progress import progress as progress_of
 from llmbook.book.experiment.rows import DEEPEST, Format, Recipe, Task
-from llmbook.book.experiment.strategies import chains_strategies, scan_strategies
 from llmbook.book.experiment.training import train_model
 from llmbook.evaluation import evaluate
 from llmbook.lm.gpt import OwnModel
 from llmbook.pretrained import from_pretrained
 from llmbook.prompting import LeastToMost, Strategy
+from llmbook.prompting.shipped import strategies
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem, Step
 
@@ -160,8 +160,8 @@ def problems(recipe: Recipe, part: Part, sizes: Sizes) -> list[Problem]:
             problem
             for depth in DEPTHS
             if (depth > DEEPEST) == (part != "short")
-            for problem in chains.draw_problems(
-                sizes.chains, depth, deepest=DEEPEST, seed=1 + (part == "choice")
+            for problem in chains.problems(
+                sizes.chains, size=depth, deepest=DEEPEST, seed=1 + (part == "choice")
             )
         ]
     short, long = scan.length_split()
@@ -186,8 +186,7 @@ def grade(problem: Problem | Step, answer: str) -> bool:
 
 def strategy_of(recipe: Recipe) -> Strategy:
     """How a model of a recipe is asked."""
-    made = scan_strategies() if recipe.task == "scan" else chains_strategies()
-    strategy = made[recipe.format]
+    strategy = strategies(recipe.task)[recipe.format]
     if isinstance(strategy, LeastToMost) and not recipe.short_contexts:
         return replace(strategy, history=None)
     return strategy
