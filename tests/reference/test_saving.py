@@ -18,7 +18,7 @@ from tests.support.transformers_models import CASES, V, difference, random_model
 PARTS = ("query_proj", "value_proj", "down_proj")
 
 
-def read_by_transformers(folder: Path) -> transformers.PreTrainedModel:
+def read_by_transformers(folder: Path):
     loading = {"output_loading_info": True}
     model, found = transformers.AutoModelForCausalLM.from_pretrained(folder, **loading)
     assert not any(found.values()), found  # no tensor is missing, and none is left over

@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.pretrained.layouts import Layout
@@ -11,7 +12,7 @@ def gguf_string(text: str) -> bytes:
     return struct.pack("<Q", len(text.encode())) + text.encode()
 
 
-def gguf_value(value: object) -> bytes:
+def gguf_value(value: Any) -> bytes:
     if isinstance(value, bool):
         return struct.pack("<I?", 7, value)
     if isinstance(value, int):
