@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,9 @@ PARTS = ("query_proj", "value_proj", "down_proj")
 
 
 def read_by_transformers(folder: Path):
-    loading = {"output_loading_info": True}
-    model, found = transformers.AutoModelForCausalLM.from_pretrained(folder, **loading)
+    loading: Any = {"output_loading_info": True}
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, **loading)
+    model, found = loaded
     assert not any(found.values()), found  # no tensor is missing, and none is left over
     return model.eval()
 
