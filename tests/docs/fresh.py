@@ -31,7 +31,7 @@ HEAVY = [
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
 ]
-preloaded: list[str] | None = None
+preloaded = LIGHT
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -53,7 +53,7 @@ def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LIGHT if preloaded is None else preloaded)
+    context.set_forkserver_preload(preloaded)
     return context
 
 
