@@ -34,7 +34,7 @@ from llmbook._checks import (
 from llmbook.attention import MultiHeadAttention
 from llmbook.cache import KVCache, RaggedCache, Step
 from llmbook.layers import FeedForward, LayerNorm, RMSNorm
-from llmbook.positions import RopeScaling, RotaryEmbedding, Rotation
+from llmbook.positions.rotary import RopeScaling, RotaryEmbedding, Rotation
 
 __all__ = ["GPT", "GPTBlock", "GPTConfig"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from llmbook._checks import check_at_least_one, check_mask, check_probability, check_sequence
 from llmbook.attention.dot_product import attend, attention_weights
 from llmbook.cache import KVCache
-from llmbook.positions import Rotation, turn
+from llmbook.positions.rotary import Rotation, turn
 
 __all__ = ["MultiHeadAttention"]
 

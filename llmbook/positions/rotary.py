@@ -1,12 +1,7 @@
-"""Positions: telling attention where each token stands.
+"""Rotary positions: queries and keys turned by where they stand, before they are compared.
 
-Attention sees a set: permute its input and its output is permuted alike. Four ways to give it
-an order, by where they act: added to the embedding (sinusoidal, learned), turned into queries
-and keys (RoPE), or added to the scores (ALiBi).
-
-Notation: ``B`` batch, ``T`` length, ``S`` source length, ``H`` heads, ``D`` dimension of a
-head, ``d_model`` width of the model. Positions count from 0; ``offset`` is the position of the
-first token, which is not 0 when earlier tokens are in a cache.
+Notation: ``B`` batch, ``T`` length, ``D`` dimension of a head, ``d_model`` width of the model.
+Positions count from 0; ``offset`` is the position of the first token.
 """
 
 import math
@@ -16,157 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from llmbook._checks import (
-    check_at_least_one,
-    check_even,
-    check_offset,
-    check_positive,
-    check_sequence,
-    check_source_length,
-)
+from llmbook._checks import check_even, check_positive
+from llmbook.positions._angles import position_angles
 
-__all__ = [
-    "LearnedPositions",
-    "RopeScaling",
-    "RotaryEmbedding",
-    "SinusoidalEncoding",
-    "alibi_bias",
-    "alibi_slopes",
-    "apply_rotary",
-    "rotary_angles",
-    "sinusoidal_positions",
-]
+__all__ = ["RopeScaling", "RotaryEmbedding", "apply_rotary", "rotary_angles"]
 
 # Cosine and sine of the angle of each dimension, shapes (..., T, D). The sine of the first half is
 # negative, as in the formula of a rotation.
 Rotation = tuple[Tensor, Tensor]
-
-
-def sinusoidal_positions(
-    length: int, d_model: int, *, base: float = 10000.0, offset: int = 0
-) -> Tensor:
-    r"""Encode each position by sines and cosines of geometrically growing wavelengths.
-
-    $$\mathrm{PE}_{t, 2i} = \sin(t / 10000^{2i / d_\text{model}}), \quad
-    \mathrm{PE}_{t, 2i+1} = \cos(t / 10000^{2i / d_\text{model}})$$
-
-    See [sinusoidal encoding][sinusoidal]. Source: Vaswani et al. (2017, section 3.5).
-
-    Args:
-        length: Number of positions ``T``.
-        d_model: Width; if it is odd, the last sine has no cosine beside it.
-        base: The longest wavelength is just under ``2π · base``.
-        offset: The first position.
-
-    Returns:
-        The encodings, shape ``(T, d_model)``.
-
-    Raises:
-        ValueError: If ``length`` or ``d_model`` is below 1, ``base`` is not positive, or
-            ``offset`` is negative.
-
-    Examples:
-        ```python
-        from llmbook.positions import sinusoidal_positions
-
-        print(sinusoidal_positions(2, 4))
-        ```
-
-        ``` {.text .output}
-        tensor([[0.0000, 1.0000, 0.0000, 1.0000],
-                [0.8415, 0.5403, 0.0100, 0.9999]])
-        ```
-    """
-    check_at_least_one("d_model", d_model)
-    angles = _angles(length, d_model, base, offset)  # (T, ceil(d_model / 2))
-    waves = torch.stack((angles.sin(), angles.cos()), dim=-1)  # (T, ceil(d_model / 2), 2)
-    return waves.flatten(-2)[:, :d_model].to(torch.get_default_dtype())
-
-
-class SinusoidalEncoding(nn.Module):
-    """Add [`sinusoidal_positions`][llmbook.positions.sinusoidal_positions] to the embeddings.
-
-    The encodings are computed when needed, so no length is too long for the table: there is
-    none. Source: Vaswani et al. (2017, section 3.5).
-
-    Args:
-        d_model: Width of the embeddings.
-        base: The longest wavelength is just under ``2π · base``.
-
-    Raises:
-        ValueError: If ``d_model`` is below 1 or ``base`` is not positive.
-    """
-
-    def __init__(self, d_model: int, *, base: float = 10000.0) -> None:
-        super().__init__()
-        check_at_least_one("d_model", d_model)
-        check_positive("base", base)
-        self.d_model = d_model
-        self.base = base
-
-    def forward(self, x: Tensor, offset: int = 0) -> Tensor:
-        """Return ``x`` plus the encoding of its positions.
-
-        Args:
-            x: Embeddings, shape ``(B, T, d_model)``.
-            offset: Position of the first token.
-
-        Returns:
-            Shape ``(B, T, d_model)``, in the type of ``x``.
-
-        Raises:
-            ValueError: If ``x`` has another shape, or ``offset`` is negative.
-        """
-        check_sequence("x", x, self.d_model)
-        encoding = sinusoidal_positions(x.size(1), self.d_model, base=self.base, offset=offset)
-        return x + encoding.to(x)
-
-
-class LearnedPositions(nn.Module):
-    """Add a learned vector for each position, from a table that ends.
-
-    See [learned positions][learned-positions]. Source: Gehring et al. (2017, section 3.1).
-
-    Args:
-        max_length: Number of positions in the table.
-        d_model: Width of the embeddings.
-
-    Raises:
-        ValueError: If ``max_length`` or ``d_model`` is below 1.
-    """
-
-    def __init__(self, max_length: int, d_model: int) -> None:
-        super().__init__()
-        check_at_least_one("max_length", max_length)
-        check_at_least_one("d_model", d_model)
-        self.max_length = max_length
-        self.d_model = d_model
-        self.weight = nn.Parameter(torch.empty(max_length, d_model))
-        nn.init.normal_(self.weight, std=0.02)
-
-    def forward(self, x: Tensor, offset: int = 0) -> Tensor:
-        """Return ``x`` plus the learned vectors of its positions.
-
-        Args:
-            x: Embeddings, shape ``(B, T, d_model)``.
-            offset: Position of the first token.
-
-        Returns:
-            Shape ``(B, T, d_model)``.
-
-        Raises:
-            ValueError: If ``x`` has another shape, ``offset`` is negative, or the last
-                position is beyond the table.
-        """
-        check_sequence("x", x, self.d_model)
-        check_offset(offset)
-        end = offset + x.size(1)
-        if end > self.max_length:
-            raise ValueError(
-                f"x must end within max_length ({self.max_length}) positions, "
-                f"got {x.size(1)} positions from offset {offset}, which end at {end}"
-            )
-        return x + self.weight[offset:end]
 
 
 def rotary_angles(length: int, head_dim: int, *, base: float = 10000.0, offset: int = 0) -> Tensor:
@@ -191,7 +43,7 @@ def rotary_angles(length: int, head_dim: int, *, base: float = 10000.0, offset: 
             positive, or ``offset`` is negative.
     """
     check_even("head_dim", head_dim)
-    return _angles(length, head_dim, base, offset)
+    return position_angles(length, head_dim, base, offset)
 
 
 @dataclass(frozen=True)
@@ -350,81 +202,6 @@ class RotaryEmbedding(nn.Module):
             return angles
         frequencies = rotary_angles(1, self.head_dim, base=self.base, offset=1)  # (1, D / 2)
         return angles * (self.scaling.stretch(frequencies) / frequencies)
-
-
-def alibi_slopes(num_heads: int) -> Tensor:
-    r"""How steeply each head discounts distance: $m_h = 2^{-8h/H}$ for $h = 1, \dots, H$.
-
-    That is the rule for a power of two. For any other number the paper's authors take the
-    slopes of the next lower power of two, and fill up with every other slope of the next
-    higher one. See [ALiBi][alibi]. Source: Press et al. (2022, section 3), and their code.
-
-    Args:
-        num_heads: Number of heads ``H``.
-
-    Returns:
-        Slopes, shape ``(H,)``.
-
-    Raises:
-        ValueError: If ``num_heads`` is below 1.
-
-    Examples:
-        ```python
-        from llmbook.positions import alibi_slopes
-
-        print(alibi_slopes(4))
-        ```
-
-        ``` {.text .output}
-        tensor([0.2500, 0.0625, 0.0156, 0.0039])
-        ```
-    """
-    check_at_least_one("num_heads", num_heads)
-
-    def geometric(n: int) -> list[float]:
-        return [2.0 ** (-8.0 * h / n) for h in range(1, n + 1)]
-
-    power = 1 << (num_heads.bit_length() - 1)  # largest power of two <= num_heads
-    slopes = geometric(power) + geometric(2 * power)[::2][: num_heads - power]
-    return torch.tensor(slopes)
-
-
-def alibi_bias(num_heads: int, target_length: int, source_length: int | None = None) -> Tensor:
-    """Bias on the scores that grows with distance: attention with linear biases (ALiBi).
-
-    Pass it as ``mask`` to [`scaled_dot_product_attention`]
-    [llmbook.attention.scaled_dot_product_attention], with ``is_causal=True``. See
-    [ALiBi][alibi]. Source: Press et al. (2022, section 3).
-
-    Args:
-        num_heads: Number of heads ``H``.
-        target_length: Number of queries, ``T``.
-        source_length: Number of keys, ``S``; ``T`` when left out. The queries are the last
-            positions of the source.
-
-    Returns:
-        Shape ``(H, T, S)``; minus slope times distance.
-
-    Raises:
-        ValueError: If a size is below 1, or ``source_length < target_length``.
-    """
-    if source_length is None:
-        source_length = target_length
-    check_source_length(target_length, source_length)
-    query_position = torch.arange(source_length - target_length, source_length)[:, None]
-    key_position = torch.arange(source_length)
-    distance = (query_position - key_position).abs()  # (T, S)
-    return -alibi_slopes(num_heads)[:, None, None] * distance
-
-
-def _angles(length: int, width: int, base: float, offset: int) -> Tensor:
-    """Position times frequency, shape ``(T, ceil(width / 2))``, in float64."""
-    check_at_least_one("length", length)
-    check_positive("base", base)
-    check_offset(offset)
-    exponent = torch.arange(0, width, 2, dtype=torch.float64) / width
-    positions = torch.arange(offset, offset + length, dtype=torch.float64)
-    return torch.outer(positions, base**-exponent)
 
 
 def _rotation(angles: Tensor, like: Tensor) -> Rotation:

@@ -1,0 +1,26 @@
+"""Positions: telling attention where each token stands.
+
+Attention sees a set: permute its input and its output is permuted alike. Four ways to give it
+an order, by where they act: added to the embedding (sinusoidal, learned), turned into queries
+and keys (RoPE), or added to the scores (ALiBi).
+
+Notation: ``B`` batch, ``T`` length, ``S`` source length, ``H`` heads, ``D`` dimension of a
+head, ``d_model`` width of the model. Positions count from 0; ``offset`` is the position of the
+first token, which is not 0 when earlier tokens are in a cache.
+"""
+
+from llmbook.positions.absolute import LearnedPositions, SinusoidalEncoding, sinusoidal_positions
+from llmbook.positions.alibi import alibi_bias, alibi_slopes
+from llmbook.positions.rotary import RopeScaling, RotaryEmbedding, apply_rotary, rotary_angles
+
+__all__ = [
+    "LearnedPositions",
+    "RopeScaling",
+    "RotaryEmbedding",
+    "SinusoidalEncoding",
+    "alibi_bias",
+    "alibi_slopes",
+    "apply_rotary",
+    "rotary_angles",
+    "sinusoidal_positions",
+]
