@@ -25,7 +25,8 @@ from torch import Tensor
 
 from llmbook._files import reading
 from llmbook.errors import UnsupportedError
-from llmbook.gpt import Bias, GPTConfig
+from llmbook.gpt import GPTConfig
+from llmbook.gpt.config import Bias
 from llmbook.positions import RopeScaling, rotary_angles
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
 

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from llmbook._files import read_json, reading
 from llmbook.errors import UnsupportedError
-from llmbook.gpt import GPT, Bias, GPTConfig
+from llmbook.gpt import GPT, GPTConfig
+from llmbook.gpt.config import Bias
 from llmbook.positions import RopeScaling
 
 __all__ = ["Layout", "StoredTensor", "build", "is_transposed", "open_safetensors", "read_config"]
