@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbook import tokenizer
 from llmbook.book import corpus
 from llmbook.tokenizer import GPT2_PATTERN, Tokenizer, from_letters
 
@@ -202,7 +201,7 @@ def test_what_was_encoded_before_makes_no_difference():
 
 
 def test_the_memory_for_words_is_bounded(monkeypatch):
-    monkeypatch.setattr(tokenizer, "_CACHED_WORDS", 3)
+    monkeypatch.setattr("llmbook.tokenizer.bpe._CACHED_WORDS", 3)
     fresh = Tokenizer([])
     assert fresh.decode(fresh.encode("a b c d e f")) == "a b c d e f"
     assert len(fresh._cache) == 3

@@ -1,47 +1,25 @@
-"""A tokenizer: byte-level byte-pair encoding, from the training text to ids and back.
-
-A model reads ids, not letters. Byte-pair encoding begins with the 256 bytes, so that no text
-is ever unknown, and makes one token of the most frequent pair of neighbours, again and again.
-Gage (1994) compressed data in this way; Sennrich, Haddow and Birch (2016) cut words with it;
-Radford et al. (2019) began with bytes, in GPT-2.
-
-Text is first cut into *words* by a regular expression; no token reaches across two of them.
-A *merge* puts two tokens together, and its *rank* says how early it was learned. The file is
-Hugging Face's ``tokenizer.json``; for the same merges the ids are those of ``tokenizers``.
-"""
+"""Byte-level byte-pair encoding: a text to ids by the merges, and ids to text."""
 
 import json
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
-
-import regex  # type: ignore[import-untyped]
+from typing import Literal, Self
 
 from llmbook._files import read_json, reading, replacing
-from llmbook.errors import UnsupportedError
+from llmbook.tokenizer.file import from_json, to_json
+from llmbook.tokenizer.letters import BYTE_OF, BYTES, from_letters
+from llmbook.tokenizer.merges import Pair, learn_merges
+from llmbook.tokenizer.words import GPT2_PATTERN, compile_pattern
 
-__all__ = ["GPT2_PATTERN", "Tokenizer", "from_letters"]
+__all__ = ["Tokenizer"]
 
-GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""How GPT-2 cuts a text: English endings, letters, digits, other marks, each of the last three
-with at most one blank before it, and blanks."""
-
-# The order of GPT-2's ids, which later models kept: first the bytes it spells as themselves,
-# then the other 68, spelled as the characters from 256 on, so that a blank is "Ġ".
-_PLAIN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-_BYTES = bytes(_PLAIN) + bytes(sorted({*range(256)} - {*_PLAIN}))
-_LETTERS = [*map(chr, _PLAIN), *map(chr, range(256, 256 + 68))]
-_LETTER_OF = dict(zip(_BYTES, _LETTERS, strict=True))
-_BYTE_OF = dict(zip(_LETTERS, _BYTES, strict=True))
 _CACHED_WORDS = 2**17
-
-Pair = tuple[int, int]
 
 
 class Tokenizer:
@@ -98,9 +76,9 @@ class Tokenizer:
         self.merges = list(merges)
         self.patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
         self.nfc, self.ignore_merges = nfc, ignore_merges
-        self._cutters = [_compile(each) for each in self.patterns]
+        self._cutters = [compile_pattern(each) for each in self.patterns]
         if vocabulary is None:
-            tokens = [bytes([byte]) for byte in _BYTES] + [a + b for a, b in self.merges]
+            tokens = [bytes([byte]) for byte in BYTES] + [a + b for a, b in self.merges]
             vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
         self._ids = dict(vocabulary)
         if not isinstance(special_tokens, Mapping):
@@ -108,7 +86,7 @@ class Tokenizer:
             special_tokens = {token: next(free) for token in dict.fromkeys(special_tokens)}
         self.special_tokens = dict(special_tokens)
         for name in self.special_tokens:
-            if not name or (_BYTE_OF.keys() >= {*name} and from_letters(name) in self._ids):
+            if not name or (BYTE_OF.keys() >= {*name} and from_letters(name) in self._ids):
                 raise ValueError(f"special_tokens must not be empty or ordinary, got {name!r}")
         self.vocabulary = {i: token for token, i in self._ids.items()}
         self.vocabulary |= {i: name.encode() for name, i in self.special_tokens.items()}
@@ -161,7 +139,7 @@ class Tokenizer:
         words: Counter[str] = Counter()
         for text in texts:
             words.update(cutter._cut(_check_text("texts", text)))
-        merges = _learn(words, vocab_size - len(special_tokens))
+        merges = learn_merges(words, vocab_size - len(special_tokens))
         return cls(merges, special_tokens=special_tokens, pattern=pattern)
 
     def __repr__(self) -> str:
@@ -261,29 +239,14 @@ class Tokenizer:
             The path written.
         """
         path = Path(path)
-        spelled = {i: _to_letters(token) for token, i in self._ids.items()}
-        spelled |= {i: name for name, i in self.special_tokens.items()}
-        vocabulary = {name: i for i, name in sorted(spelled.items())}
-        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        flags["special"] = True
-        cut = {"type": "Split", "behavior": "Isolated", "invert": False}
-        spell = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
-        steps = [cut | {"pattern": {"Regex": pattern}} for pattern in self.patterns]
-        steps.append(spell | {"use_regex": False})
-        special = [(name, i) for name, i in vocabulary.items() if name in self.special_tokens]
-        data = {
-            "version": "1.0",
-            "added_tokens": [{"id": i, "content": name} | flags for name, i in special],
-            "normalizer": {"type": "NFC"} if self.nfc else None,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
-            "decoder": spell,
-            "model": {
-                "type": "BPE",
-                "ignore_merges": self.ignore_merges,
-                "vocab": vocabulary,
-                "merges": [f"{_to_letters(a)} {_to_letters(b)}" for a, b in self.merges],
-            },
-        }
+        data = to_json(
+            self.merges,
+            special_tokens=self.special_tokens,
+            vocabulary=self._ids,
+            pattern=self.patterns,
+            nfc=self.nfc,
+            ignore_merges=self.ignore_merges,
+        )
         with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             json.dump(data, file, ensure_ascii=False, indent=1)
         return path
@@ -307,40 +270,7 @@ class Tokenizer:
         """
         data = read_json(path)
         with reading(path):
-            return cls._from_json(data)
-
-    @classmethod
-    def _from_json(cls, data: Mapping[str, Any]) -> Self:
-        if not isinstance(model := data.get("model"), dict):
-            raise ValueError(f"model must be an object, got {model!r}: this is no tokenizer.json")
-        _require("model.type", model.get("type", "BPE"), "BPE")
-        for key, kind, called in (("vocab", dict, "an object"), ("merges", list, "a list")):
-            if not isinstance(model.get(key), kind):
-                raise ValueError(f"model.{key} must be {called}, got {model.get(key)!r}")
-        _require("model.byte_fallback", model.get("byte_fallback") or False, False)
-        for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
-            _require(f"model.{key}", model.get(key) or None, None)
-        nfc = data.get("normalizer") is not None
-        if nfc:
-            _require("normalizer.type", data["normalizer"].get("type"), "NFC")
-        special = {}
-        for token in data.get("added_tokens") or ():
-            for flag in ("single_word", "lstrip", "rstrip", *["normalized"] * nfc):
-                _require(f"{flag} of the token {token['content']!r}", token.get(flag, False), False)
-            special[token["content"]] = token["id"]
-        ordinary = {token: i for token, i in model["vocab"].items() if token not in special}
-        for token, i in (special | ordinary).items():
-            if type(i) is not int or i < 0:
-                raise ValueError(f"the id of the token {token!r} must be a whole number, got {i!r}")
-        merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-        return cls(
-            [(from_letters(left), from_letters(right)) for left, right in merges],
-            special_tokens=special,
-            vocabulary={from_letters(token): i for token, i in ordinary.items()},
-            pattern=_read_patterns(data.get("pre_tokenizer")),
-            nfc=nfc,
-            ignore_merges=bool(model.get("ignore_merges")),
-        )
+            return cls(**from_json(data))
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = []
@@ -389,129 +319,6 @@ class Tokenizer:
         return [i for i in ids if i >= 0]
 
 
-def from_letters(token: str) -> bytes:
-    """Turn a token as files spell it, in GPT-2's 256 letters, into its bytes.
-
-    JSON and GGUF hold text, and half a character is not text. So they write each byte as a
-    letter of its own: most of ASCII as itself, a blank as "Ġ".
-
-    Args:
-        token: The token as spelled in the file.
-
-    Returns:
-        The bytes.
-
-    Raises:
-        ValueError: If ``token`` holds any other letter.
-
-    Examples:
-        ```python
-        from llmbook.tokenizer import from_letters
-
-        print(from_letters("Ġthe"), from_letters("æ³¨").decode())
-        ```
-
-        ``` {.text .output}
-        b' the' 注
-        ```
-    """
-    try:
-        return bytes([_BYTE_OF[letter] for letter in token])
-    except KeyError:
-        raise ValueError(f"token must be spelled in GPT-2's letters, got {token!r}") from None
-
-
-def _to_letters(token: bytes) -> str:
-    return "".join([_LETTER_OF[byte] for byte in token])
-
-
-def _learn(words: Mapping[str, int], vocab_size: int) -> list[tuple[bytes, bytes]]:
-    """The merges that take the 256 bytes to ``vocab_size`` tokens."""
-    tokens = [bytes([byte]) for byte in _BYTES]
-    id_of = {byte: i for i, byte in enumerate(_BYTES)}
-    sequences = [[id_of[byte] for byte in word.encode()] for word in words]
-    frequencies = list(words.values())
-    counts: defaultdict[Pair, int] = defaultdict(int)
-    holders: defaultdict[Pair, set[int]] = defaultdict(set)  # words that hold the pair, or held it
-    for index, (sequence, frequency) in enumerate(zip(sequences, frequencies, strict=True)):
-        for pair in pairwise(sequence):
-            counts[pair] += frequency
-            holders[pair].add(index)
-    heap = [(-count, pair) for pair, count in counts.items()]
-    heapify(heap)
-    merges = []
-    while len(tokens) < vocab_size and heap:
-        negative, pair = heappop(heap)
-        if -negative != counts[pair]:  # it has grown rarer since: back with its count of today
-            if counts[pair] > 0:
-                heappush(heap, (-counts[pair], pair))
-            continue
-        left, right = tokens[pair[0]], tokens[pair[1]]
-        merges.append((left, right))
-        whole = len(tokens)
-        tokens.append(left + right)
-        changes: defaultdict[Pair, int] = defaultdict(int)
-        for index in holders.pop(pair):
-            for old, new in _merge(sequences[index], pair, whole):
-                changes[old] -= frequencies[index]
-                changes[new] += frequencies[index]
-                holders[new].add(index)
-        for changed, change in changes.items():
-            counts[changed] += change
-            if change > 0:
-                heappush(heap, (-counts[changed], changed))
-        del counts[pair]
-    return merges
-
-
-def _merge(sequence: list[int], pair: Pair, whole: int) -> Iterator[tuple[Pair, Pair]]:
-    """Put the pair together wherever it stands; give each pair beside it, as it was and is."""
-    i = 0
-    while i + 1 < len(sequence):
-        if (sequence[i], sequence[i + 1]) == pair:
-            sequence[i : i + 2] = [whole]
-            if i > 0:
-                yield (sequence[i - 1], pair[0]), (sequence[i - 1], whole)
-            if i + 1 < len(sequence):
-                yield (pair[1], sequence[i + 1]), (whole, sequence[i + 1])
-        i += 1
-
-
-def _read_patterns(pre_tokenizer: Any) -> list[str]:
-    """The regular expressions that cut a text, from a file that then spells bytes as letters."""
-    steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
-    patterns: list[str] = []
-    for i, step in enumerate(steps, start=1):
-        match step:
-            case {"type": "ByteLevel", "add_prefix_space": False} if i == len(steps):
-                return patterns + [GPT2_PATTERN] * step.get("use_regex", True)
-            case {
-                "type": "Split",
-                "behavior": "Isolated",
-                "invert": False,
-                "pattern": {"Regex": str(pattern)} | {"String": str(pattern)} as rule,
-            }:
-                patterns.append(pattern if "Regex" in rule else regex.escape(pattern))
-            case {"type": "Digits", "individual_digits": alone}:
-                patterns.append(r"\p{N}" if alone else r"\p{N}+")
-            case _:
-                raise UnsupportedError(
-                    f"pre_tokenizer must not have the step {step}: not supported"
-                )
-    raise ValueError(f"pre_tokenizer must end in ByteLevel, got {pre_tokenizer}")
-
-
-def _compile(pattern: str) -> Any:
-    """The pattern as one group, so that splitting by it keeps its matches."""
-    try:
-        cutter = regex.compile(f"({pattern})")
-    except regex.error as error:
-        raise ValueError(f"pattern must be a regular expression, got {pattern!r}") from error
-    if cutter.groups > 1:
-        raise ValueError(f"pattern must group by (?:...) instead of (...), got {pattern!r}")
-    return cutter
-
-
 def _check_text(name: str, text: str) -> str:
     """Require a text that UTF-8 can hold."""
     try:
@@ -519,8 +326,3 @@ def _check_text(name: str, text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"{name} must be Unicode, got a lone surrogate: {error}") from None
     return text
-
-
-def _require(name: str, value: object, expected: object) -> None:
-    if value != expected:
-        raise UnsupportedError(f"{name} must be {expected!r}, got {value!r}: not supported")
