@@ -1,13 +1,7 @@
 """Training: the loop, its run folder, several processes, and the measures of a language model."""
 
-from llmbook.training.loop import (
-    TokenBatches,
-    TrainingConfig,
-    decay_groups,
-    learning_rate_at,
-    next_token_loss,
-    train,
-)
+from llmbook.training.batches import TokenBatches, next_token_loss
+from llmbook.training.loop import TrainingConfig, decay_groups, learning_rate_at, train
 from llmbook.training.measure import (
     END,
     bits_per_byte,

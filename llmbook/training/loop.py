@@ -11,8 +11,6 @@ A long run gets interrupted. With a folder it can be killed at any moment: start
 on from its last checkpoint to the losses that it would have reached undisturbed. And a long run
 is spread over several processes: ``torchrun --nproc-per-node 2 train.py`` runs the same script
 twice, and [`train`][llmbook.training.train] lets the two share the batches.
-
-Notation: ``B`` batch, ``T`` length, ``V`` vocabulary.
 """
 
 import math
@@ -27,27 +25,18 @@ from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from llmbook._checks import check_at_least_one, check_positive, check_tensor
+from llmbook._checks import check_at_least_one, check_positive
 from llmbook._files import locked
 from llmbook._progress import progress as progress_of
 from llmbook.training import distributed
 from llmbook.training.checkpoint import RunFolder
 
-__all__ = [
-    "TokenBatches",
-    "TrainingConfig",
-    "decay_groups",
-    "learning_rate_at",
-    "next_token_loss",
-    "train",
-]
+__all__ = ["TrainingConfig", "decay_groups", "learning_rate_at", "train"]
 
 Batch = TypeVar("Batch")
 Precision = Literal["float32", "bfloat16"]
 _INTEGERS = (torch.int32, torch.int64)
-_IGNORED = -100  # as an answer: this position does not count
 
 
 @dataclass(frozen=True)
@@ -119,97 +108,6 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
     rest = max(1, config.steps - config.warmup_steps + 1)
     progress = (step - config.warmup_steps + 1) / rest
     return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def next_token_loss(
-    logits: Tensor, tokens: Tensor, *, pad_id: int | None = None, counted: Tensor | None = None
-) -> Tensor:
-    r"""Cross-entropy of each token given what comes before it, averaged over those that count.
-
-    $$-\frac{1}{N} \sum_{t=1}^{N} \ln p(x_t \mid x_{<t})$$
-
-    Args:
-        logits: Shape ``(B, T, V)``, computed from ``tokens[:, :-1]``.
-        tokens: Token ids, shape ``(B, T + 1)``: the input and, one place later, the answer.
-        pad_id: Token that does not count, wherever it stands.
-        counted: ``False`` where a token shall be read but not learned, boolean of shape
-            ``(B, T + 1)``; the first column, which nothing predicts, does not matter.
-
-    Returns:
-        The loss in nats a token, a scalar; not a number if no token counts.
-
-    Raises:
-        ValueError: If ``tokens`` is not one longer than ``logits``, or ``counted`` does not fit.
-    """
-    if logits.dim() != 3 or tokens.shape != (logits.size(0), logits.size(1) + 1):
-        raise ValueError(
-            "tokens must be one longer than logits, shapes (B, T + 1) and (B, T, V), "
-            f"got {tuple(tokens.shape)} and {tuple(logits.shape)}"
-        )
-    answers = tokens[:, 1:].long()
-    if counted is not None:
-        if counted.shape != tokens.shape or counted.dtype != torch.bool:
-            raise ValueError(
-                f"counted must be boolean of the shape of tokens {tuple(tokens.shape)}, "
-                f"got shape {tuple(counted.shape)} of {counted.dtype}"
-            )
-        answers = answers.masked_fill(~counted[:, 1:], _IGNORED)
-    if pad_id is not None:
-        answers = answers.masked_fill(answers == pad_id, _IGNORED)
-    # In half precision the sums would add up badly: at least float32.
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(wide.flatten(0, 1), answers.flatten(), ignore_index=_IGNORED)
-
-
-class TokenBatches:
-    """Random windows of one long text, without end: every iteration begins the same sequence.
-
-    Args:
-        ids: The token ids of the text, one after the other, integers of shape ``(N,)``.
-        batch_size: Windows in a batch, ``B``.
-        length: Tokens that a window asks for, ``T``; it holds one more, which is only read.
-        seed: Decides which windows come.
-
-    Raises:
-        ValueError: If a size is below 1, or ``ids`` is not a sequence of integers longer than
-            ``length``.
-
-    Examples:
-        ```python
-        import torch
-        from itertools import islice
-        from llmbook.training import TokenBatches
-
-        batches = TokenBatches(torch.arange(100), batch_size=4, length=8)
-        for batch in islice(batches, 2):
-            print(batch[:, 0].tolist(), "to", batch[:, -1].tolist())
-        ```
-
-        ``` {.text .output}
-        [88, 27, 73, 56] to [96, 35, 81, 64]
-        [59, 71, 91, 91] to [67, 79, 99, 99]
-        ```
-    """
-
-    def __init__(self, ids: Tensor, batch_size: int, length: int, *, seed: int = 0) -> None:
-        check_at_least_one("batch_size", batch_size)
-        check_at_least_one("length", length)
-        check_tensor("ids", ids)
-        if ids.dim() != 1 or ids.is_floating_point() or ids.numel() <= length:
-            raise ValueError(
-                f"ids must be a sequence of more than length ({length}) integers, "
-                f"got shape {tuple(ids.shape)} of {ids.dtype}"
-            )
-        self.ids, self.batch_size, self.length, self.seed = ids, batch_size, length, seed
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Batches of shape ``(B, T + 1)``."""
-        generator = torch.Generator().manual_seed(self.seed)
-        window = torch.arange(self.length + 1)  # (T + 1,)
-        while True:
-            last = self.ids.numel() - self.length
-            starts = torch.randint(last, (self.batch_size, 1), generator=generator)  # (B, 1)
-            yield self.ids[starts + window].long()  # (B, T + 1)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

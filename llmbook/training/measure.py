@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from llmbook._checks import check_at_least_one
 from llmbook.gpt import GPT
 from llmbook.tokenizer import Tokenizer
-from llmbook.training.loop import next_token_loss
+from llmbook.training.batches import next_token_loss
 
 __all__ = [
     "END",
