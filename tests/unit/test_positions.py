@@ -18,8 +18,8 @@ from llmbook.positions import (
     apply_rotary,
     rotary_angles,
     sinusoidal_positions,
-    turn,
 )
+from llmbook.positions.rotary import turn
 
 seeds = st.integers(0, 2**32 - 1)
 
