@@ -4,8 +4,8 @@ A checkpoint is a configuration, tensors with names, and a tokenizer. Here all o
 what stands beside it: the tokens that begin and end a text, and the template of a conversation.
 The proof that it is read rightly is that the logits equal those of the original. Read are folders
 with safetensors, as on the hub of Hugging Face, GGUF files, and what one has saved by
-[`Pretrained.save`][llmbook.pretrained.Pretrained.save]; never pickle, which may run any program.
-How tensors are renamed is told in ``llmbook.pretrained.layouts``.
+[`Pretrained.save`][llmbook.pretrained.model.Pretrained.save]; never pickle, which may run any
+program. How tensors are renamed is told in ``llmbook.pretrained.layouts``.
 """
 
 import os

@@ -55,8 +55,8 @@ class Pretrained:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a folder that [`from_pretrained`][llmbook.pretrained.from_pretrained] reads.
 
-        It holds all that is here, in our own words; see
-        [`save_transformers`][llmbook.pretrained.Pretrained.save_transformers] for other programs.
+        It holds all that is here, in our own words; for other programs see
+        [`save_transformers`][llmbook.pretrained.model.Pretrained.save_transformers].
         The files are all written before the first of them takes its place, the configuration last.
 
         Args:
@@ -78,15 +78,15 @@ class Pretrained:
         So what came from there goes back, fine-tuned or not. See [pretrained weights][pretrained].
 
         Args:
-            folder: As for [`save`][llmbook.pretrained.Pretrained.save].
+            folder: As for [`save`][llmbook.pretrained.model.Pretrained.save].
 
         Returns:
             The folder.
 
         Raises:
             ValueError: If no family there computes what the model does, or as for
-                [`save`][llmbook.pretrained.Pretrained.save].
-            OSError: As for [`save`][llmbook.pretrained.Pretrained.save].
+                [`save`][llmbook.pretrained.model.Pretrained.save].
+            OSError: As for [`save`][llmbook.pretrained.model.Pretrained.save].
         """
         return write_folder(folder, transformers_files(self))
 
