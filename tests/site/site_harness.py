@@ -31,6 +31,7 @@ LANGUAGES = ("zh", "en")
 HTML_LANG = {"zh": r"zh(-.+)?", "en": r"en(-.+)?"}
 WIDTHS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 SCHEMES = {"light": "default", "dark": "slate"}
+PATIENCE = 60  # seconds, on a busy machine; where all is well, nothing takes as long
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSTALLED = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
 
@@ -182,7 +183,7 @@ class Tab:
         self.page.evaluate("s => { document.body.dataset.mdColorScheme = s }", scheme)
 
     def settled(self, script: str, argument: Any = None) -> None:
-        self.page.wait_for_function(script, arg=argument, timeout=8000)
+        self.page.wait_for_function(script, arg=argument, timeout=PATIENCE * 1000)
 
 
 def new_context(browser: Browser, width: str, url: str) -> BrowserContext:
@@ -192,6 +193,6 @@ def new_context(browser: Browser, width: str, url: str) -> BrowserContext:
         color_scheme="light",
         is_mobile=False,
     )
-    context.set_default_timeout(8000)
+    context.set_default_timeout(PATIENCE * 1000)
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url.rstrip("/"))
     return context
