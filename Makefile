@@ -25,9 +25,11 @@ outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams a
 
 # Every block again, on machines that round otherwise; see docs/en/start/tested.md. The code of the
 # two languages differs in words alone, so one seed is enough for the other.
+# While it is shaken, torch compiles nothing.
 ENGLISH := README.md docs/en llmbook
 shake: .venv/all.stamp model ## run every block on shaken machines, and on other kernels of torch
-	$(BIN)/python -m pytest -q --shake 1 $(ENGLISH) README.zh.md docs/zh tests/unit tests/reference
+	$(BIN)/python -m pytest -q --shake 1 $(ENGLISH) README.zh.md docs/zh tests/unit tests/reference \
+		--deselect tests/unit/test_training.py::test_a_compiled_run_has_the_same_losses
 	$(BIN)/python -m pytest -q --shake 2 $(ENGLISH)
 	$(BIN)/python -m pytest -q --shake 3 $(ENGLISH)
 	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -q $(ENGLISH)

@@ -20,6 +20,7 @@ COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
 REFERENCE = re.compile(r"^#(.+)$|^url\(#(.+)\)$")
 TOLERANCE = 0.5  # points
 ROUNDING = 4  # of 255, in a pixel or a colour
+OPACITY = 0.04  # of a cell: nobody sees it, and what a training amplifies may change it so much
 # matplotlib writes "none" for what is wholly invisible; what is as good as that may become it.
 FAINT = re.compile(r"fill: (?:none|#[0-9a-fA-F]{6}; (?:fill-)?opacity: (0(?:\.0\d*)?)(?![.\d]))")
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -84,14 +85,14 @@ def _style(old: str, new: str) -> str | None:
     faint = FAINT.search(old), FAINT.search(new)
     if faint[0] and faint[1]:
         opacities = [float(match[1] or 0) for match in faint if match]
-        if max(opacities) - min(opacities) <= 0.025:  # six steps of 255
+        if max(opacities) - min(opacities) <= OPACITY:
             old, new = FAINT.sub("fill: none", old), FAINT.sub("fill: none", new)
     colours = [*zip(COLOUR.findall(old), COLOUR.findall(new), strict=False)]
     for before, after in colours:
         channels = zip(bytes.fromhex(before[1:]), bytes.fromhex(after[1:]), strict=True)
         if max(abs(a - b) for a, b in channels) > ROUNDING:
             return f"{before} became {after}"
-    return _numbers(COLOUR.sub("colour", old), COLOUR.sub("colour", new), 0.02)
+    return _numbers(COLOUR.sub("colour", old), COLOUR.sub("colour", new), OPACITY)
 
 
 def _numbers(old: str, new: str, tolerance: float) -> str | None:
