@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import doctest
 import re
+from collections.abc import Callable
+from functools import partial
 
 EXACTLY = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1 | doctest.DONT_ACCEPT_BLANKLINE
 # Not the 2 of "fc2" or "v0.2": what belongs to a name is no number.
@@ -35,18 +37,22 @@ def agree(expected: str, printed: str, tolerance: str | None = None) -> bool:
     Raises:
         ValueError: If the tolerance is neither.
     """
+    near = _same_but_for_rounding if tolerance is None else _within(tolerance)
     expected, printed = ("\n".join(visible(text)) + "\n" for text in (expected, printed))
-    match = TOLERANCE.fullmatch("1" if tolerance is None else tolerance)
-    if not match or not float(match[1]):
-        raise ValueError(f'data-tol must be such as "2%" or "0.5", got {tolerance!r}')
     if tolerance is None and doctest.OutputChecker().check_output(expected, printed, EXACTLY):
         return True
     if _words(expected) != _words(printed):
         return False
     numbers = zip(NUMBER.findall(expected), NUMBER.findall(printed), strict=True)
-    if tolerance is None:
-        return all(one == other or _same_but_for_rounding(one, other) for one, other in numbers)
-    return all(_near(one, other, float(match[1]), bool(match[2])) for one, other in numbers)
+    return all(one == other or near(one, other) for one, other in numbers)
+
+
+def _within(tolerance: str) -> Callable[[str, str], bool]:
+    """Whether two numbers are as near as a page allows."""
+    match = TOLERANCE.fullmatch(tolerance)
+    if not match or not float(match[1]):
+        raise ValueError(f'data-tol must be such as "2%" or "0.5", got {tolerance!r}')
+    return partial(_near, tolerance=float(match[1]), percent=bool(match[2]))
 
 
 def _words(text: str) -> list[str]:

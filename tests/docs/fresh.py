@@ -30,7 +30,7 @@ HEAVY = [
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
 ]
-preloaded: list[str] | None = None
+preloaded = LIGHT
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -52,7 +52,7 @@ def _context() -> multiprocessing.context.BaseContext:
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(LIGHT if preloaded is None else preloaded)
+        context.set_forkserver_preload(preloaded)
     return context
 
 

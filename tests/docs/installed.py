@@ -20,6 +20,7 @@ import venv
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,16 +45,14 @@ def shown(site: Path, language: str) -> Iterator[Shown]:
     for file in sorted((site / language).rglob("index.html")):
         name = file.parent.relative_to(site).as_posix()
         found = [*built.blocks(file.read_text(encoding="utf-8"))]
-        for i, block in enumerate(found):
-            if block.kind == "python":
-                below = None if block.box is None else block.box.getnext()
-                output = next((b for b in found[i + 1 : i + 2] if b.box is below), None)
-                if output and "output" in output.classes:
-                    assert output.box is not None
-                    tolerance = output.box.get("data-tol")
-                    yield Shown(f"{name}#{i}", block.text, output.text, tolerance)
-                else:
-                    yield Shown(f"{name}#{i}", block.text, None, None)
+        for i, (block, below) in enumerate(zip_longest(found, found[1:])):
+            if block.kind != "python":
+                continue
+            assert block.box is not None
+            if below and "output" in below.classes and below.box is block.box.getnext():
+                yield Shown(f"{name}#{i}", block.text, below.text, below.box.get("data-tol"))
+            else:
+                yield Shown(f"{name}#{i}", block.text, None, None)
 
 
 def build_wheel(folder: Path) -> Path:

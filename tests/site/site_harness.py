@@ -51,9 +51,9 @@ def page_paths() -> list[str]:
 def closure(requirements: list[str]) -> dict[str, Distribution]:
     """The installed packages that these requirements bring along, themselves included."""
     result: dict[str, Distribution] = {}
-    todo = [Requirement(line) for line in requirements]
-    while todo:
-        wanted = todo.pop()
+    pending = [Requirement(line) for line in requirements]
+    while pending:
+        wanted = pending.pop()
         name = canonicalize_name(wanted.name)
         extras = wanted.extras or {""}
         if wanted.marker and not wanted.marker.evaluate():
@@ -65,7 +65,7 @@ def closure(requirements: list[str]) -> dict[str, Distribution]:
             below = Requirement(line)
             if below.marker is None or any(below.marker.evaluate({"extra": e}) for e in extras):
                 below.marker = None
-                todo.append(below)
+                pending.append(below)
     return result
 
 
