@@ -70,14 +70,15 @@ def closure(requirements: list[str]) -> dict[str, Distribution]:
 
 
 def readers_python(folder: Path) -> Path:
-    """A Python that finds what `make serve` installs, and no more.
+    """A Python that finds what `make serve` installs, pip included, and no more.
 
     Args:
         folder: Where to make its virtual environment.
     """
     venv.create(folder, symlinks=os.name != "nt")
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
-    for package in closure(PROJECT["optional-dependencies"]["site"]).values():
+    # pip: with nothing in `.cache`, the build downloads KaTeX with it.
+    for package in closure([*PROJECT["optional-dependencies"]["site"], "pip"]).values():
         for top in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
             (packages / top).symlink_to(Path(str(package.locate_file(top))))
     return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
