@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Route, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not
 sys.path.insert(0, str(Path(__file__).parents[2] / "overrides" / "hooks"))
 
 import machine
-from site_harness import WIDTHS, Site, Tab, new_context
+from site_harness import LANGUAGES, WIDTHS, Site, Tab, new_context
 
 NOT_RUN = pytest.StashKey[int]()
 
@@ -59,11 +61,21 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def _answer(route: Route, body: str) -> None:
+    route.fulfill(body=body, content_type="application/json")
+
+
 @pytest.fixture(scope="session")
 def tabs(browser: Browser, site: Site) -> Iterator[dict[str, Tab]]:
     """One tab a width, and one that changes its width, kept for the whole session."""
     contexts = {width: new_context(browser, width, site.url) for width in WIDTHS}
     contexts["turning"] = new_context(browser, "desktop", site.url)
+    # Each page would read all texts of its language for the search, half of what its loading costs.
+    for language in LANGUAGES:
+        path = f"{language}/search/search_index.json"
+        index = json.loads((site.folder / path).read_text(encoding="utf-8"))
+        empty = json.dumps(index | {"docs": []})
+        contexts["turning"].route(site.url + path, functools.partial(_answer, body=empty))
     result = {width: Tab(context.new_page(), site.url) for width, context in contexts.items()}
     for tab in result.values():
         tab.watch()
