@@ -196,30 +196,38 @@ class RaggedCache:
         starts = self.lengths
         counts = check_counts(counts, tokens, len(starts))
         (B, T), S = tokens.shape, max(starts) + tokens.size(1)
-        self._make_room(S)
+        self._make_room(S)  # first, as it makes new tensors: the layers below hold views of them
+        # Rows that are equally long write a block, which slices reach without indices.
         where: _Where = slice(B), slice(starts[0], S)
         is_ragged = min(starts) < max(starts)
         past_mask = None
+        # Rows of unequal length need a mask even for T = 1, as the last slots of a short one are no
+        # tokens of it. For several queries after a past, each layer would otherwise make its own.
         if is_ragged or (starts[0] > 0 and T > 1):  # else nothing is hidden, or a plain triangle
             begins = torch.tensor(starts if is_ragged else starts[:1])[:, None]
             positions = begins + torch.arange(T)  # (B, T), or (1, T) of all rows
             # Nothing behind my own position: that hides the future, padding and leftovers alike.
+            # (S,) > (B or 1, 1, T, 1). Every query sees itself, so no row of the mask is empty.
             hidden = torch.arange(S) > positions[:, None, :, None]  # (B or 1, 1, T, S)
             past_mask = torch.zeros(hidden.shape, dtype=self.keys.dtype)
             past_mask = past_mask.masked_fill_(hidden, float("-inf")).to(self.keys.device)
-            if is_ragged:
+            if is_ragged:  # (B, 1) and (B, T): row b writes its token t into slot starts[b] + t
                 where = torch.arange(B)[:, None].to(tokens.device), positions.to(tokens.device)
         before = None
         if self._tokens is not None:
             last = torch.tensor(starts, device=tokens.device)[:, None] - 1  # (B, 1)
-            before = self._tokens[:B].gather(1, last.clamp(min=0))
+            before = self._tokens[:B].gather(1, last.clamp(min=0))  # (B, 1)
+            # An empty row read slot 0, where a token of an earlier text may be left over.
             before = before.masked_fill(last < 0, -1)[:, 0]  # (B,)
             self._tokens[where] = tokens
+        # Rows in use only: each layer gets a view, (B, H_kv, slots, D), and writes through it.
         layers = [
             _Layer(keys, values, where, S, past_mask)
             for keys, values in zip(self.keys[:, :B], self.values[:, :B], strict=True)
         ]
         yield Step(starts if is_ragged else starts[0], layers, before)
+        # An error in the ``with`` block is raised at the ``yield``, so this is not reached: what
+        # was written lies beyond the lengths, as padding does, and will be overwritten.
         for row, count in enumerate(counts):
             self._lengths[row] += count
 
@@ -307,9 +315,12 @@ class _Layer(KVCache):
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write into the slots; returns the keys and values in the first ``S`` of them."""
         rows, slots = self._where
+        # Detached: memory that is written again at every step cannot be part of a graph. So no
+        # gradient flows through keys and values that were read with this cache.
         for kept, new in ((self._keys, key.detach()), (self._values, value.detach())):
             if isinstance(slots, slice):
                 kept[:, :, slots] = new
             else:  # indices around a slice come out in front of it: (B, T, H_kv, D)
                 kept[rows, :, slots] = new.transpose(1, 2)
+        # Views up to the longest row; what shorter rows hold at their end, ``past_mask`` hides.
         return self._keys[:, :, : self._end], self._values[:, :, : self._end]

@@ -97,6 +97,8 @@ def beam_search(
     B, K, V = source.size(0), beam_size, config.target_vocab_size
     with _evaluation(model):
         memory, memory_mask = model.encode(source)
+        # Row b · K + k is beam k of source b. Beams of a source read the same memory, so when they
+        # are reordered among each other, it need not be.
         memory, memory_mask = (x.repeat_interleave(K, dim=0) for x in (memory, memory_mask))
         caches = model.decoder.new_caches()
         tokens = source.new_full((B * K, 1), config.bos_id)
@@ -108,18 +110,22 @@ def beam_search(
         first_rows = K * torch.arange(B, device=source.device)[:, None]  # (B, 1)
         for _ in range(max_new_tokens):
             logits = model.decode(tokens, memory, memory_mask, caches=caches)[:, -1]  # (B * K, V)
-            steps = logits.log_softmax(dim=-1).view(B, K, V)
-            # A finished hypothesis has one continuation, which costs nothing.
+            steps = logits.log_softmax(dim=-1).view(B, K, V)  # (B * K, V) -> (B, K, V)
+            # A finished hypothesis has one continuation, the end once more, which costs nothing: so
+            # it stands among the candidates once, with its score as it is.
             steps = steps.masked_fill(done[..., None], float("-inf"))
             steps[..., config.eos_id].masked_fill_(done, 0.0)
             # The K best of all K · V continuations of a source. Flattened, number k · V + v is
-            # token v after beginning k: (B, K, V) -> (B, K * V) -> (B, K).
+            # token v after beginning k: (B, K, V) -> (B, K * V) -> (B, K). Here the logarithm
+            # alone counts, as all that go on are equally long; the penalty enters at the end.
             scores, chosen = (scores[..., None] + steps).flatten(1).topk(K, dim=1)
             rows = (first_rows + chosen // V).flatten()  # (B * K,): the beginning each continues
-            tokens = (chosen % V).view(B * K, 1)
+            tokens = (chosen % V).view(B * K, 1)  # (B, K) -> (B * K, 1): what the next step reads
             # A beginning may be continued twice or not at all: all that belongs to it goes along.
             written = torch.cat((written[rows], tokens), dim=1)  # (B * K, n + 1)
+            # Of the beginning that is continued, and not of the one that had this place before.
             done = done.flatten()[rows].view(B, K) | (tokens == config.eos_id).view(B, K)
+            # Scores only fall, except those of finished hypotheses: if all are, nothing can change.
             if done.all():
                 break
             for self_cache, cross_cache in caches:
@@ -134,9 +140,14 @@ def beam_search(
         for row, log_probability in zip(rows_of_item, scores_of_item, strict=True):
             tokens_of_row = _until_end(row, config.eos_id)
             n = min(len(row), len(tokens_of_row) + 1)  # the end counts, if it was reached
+            # Wu et al., equation 14. Logarithms are negative, so a larger divisor raises the rank:
+            # it makes up for the factor below 1 that every further token costs.
             rank = log_probability / ((5 + n) / 6) ** length_penalty
+            # -inf: a beam never begun, as there were fewer than K sequences of this length.
             if log_probability > float("-inf"):
                 ranked.append((rank, Hypothesis(tokens_of_row, log_probability)))
+        # By rank alone: on a tie the tuples would compare tokens. Sorting is stable, so the
+        # likelier hypothesis stays in front.
         ranked.sort(key=lambda pair: pair[0], reverse=True)
         found.append([hypothesis for _, hypothesis in ranked])
     return found
@@ -144,6 +155,7 @@ def beam_search(
 
 @contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
+    """Without dropout and gradients; then in the mode it was in, also after an error."""
     was_training = model.training
     model.eval()
     try:
@@ -154,4 +166,5 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
 
 
 def _until_end(tokens: list[int], eos_id: int) -> list[int]:
+    """The tokens before the first end."""
     return tokens[: tokens.index(eos_id)] if eos_id in tokens else tokens

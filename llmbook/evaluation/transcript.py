@@ -34,6 +34,7 @@ class Header:
     settings: dict[str, Any] | None = None  # nothing in a file that has no such line
 
     def line(self) -> str:
+        """The line as JSON."""
         return json.dumps(asdict(self))
 
 
@@ -103,15 +104,21 @@ def resume(
             is.
     """
     data = path.read_bytes() if path.exists() else b""
+    # A line counts once its end is written. Without any, rfind gives -1, and nothing is whole.
     whole = data[: data.rfind(b"\n") + 1]
     cut_off = data[len(whole) :]
+    # What a break left over begins as our lines do, as far as it goes. Anything else is somebody's
+    # text without a last line break, which must not be cut away.
     if not any(begin.startswith(cut_off[: len(begin)]) for begin in (_HEADER, _TRACE)):
         raise ValueError(
             f"transcript must be new or a file that evaluate wrote, {path} ends in {cut_off[:40]!r}"
         )
     header, traces = parse(path, whole)
+    # An unknown task, here or there, agrees with any: a file may have no first line.
     if task and header.task not in ("", task):
         raise ValueError(f"task must be {header.task} for the transcript {path}, got {task}")
+    # Trace n must be of problem n, as the caller goes on after the last. A file may hold fewer
+    # traces than there are problems, but not more.
     names = strategy.name, model.name
     for place, trace in enumerate(traces):
         problem = problems[place] if place < len(problems) else None
@@ -122,9 +129,12 @@ def resume(
                 f"{trace.problem.question!r}, expected {names} and "
                 f"{problem.question if problem else 'no more problems'!r}"
             )
+    # Compared as JSON, since that is what was read. A file without a first line tells no settings,
+    # and is believed.
     settings = settings_of(strategy, model)
     theirs = settings if header.settings is None else header.settings
     for part, ours in settings.items():
+        # The names of both sides, as either may have a setting that the other lacks.
         for name in sorted(theirs[part].keys() | ours.keys()):
             if theirs[part].get(name) != ours.get(name):
                 raise ValueError(
@@ -134,7 +144,7 @@ def resume(
     # Only now, when the file is known to be a transcript and the right one, is it changed.
     if cut_off:
         os.truncate(path, len(whole))
-    if not whole:
+    if not whole:  # a new file, or one of which even the first line was cut off
         append(path, [Header(task, settings).line()])
     return traces
 

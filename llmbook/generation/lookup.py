@@ -34,13 +34,18 @@ class PromptLookup:
         Returns:
             The tokens guessed, none if there is nothing to go by.
         """
-        for end in range(self._indexed, len(ids)):  # what was added since the last call
+        # What was added since the last call. The last three tokens are left out, as nothing follows
+        # them yet: they would find themselves. A later place replaces an earlier one.
+        for end in range(self._indexed, len(ids)):
             self._follows[tuple(ids[end - _LENGTH : end])] = end
         self._indexed = max(self._indexed, len(ids))
         start = self._follows.get(tuple(ids[-_LENGTH:]))
         if start is None:
             return []
-        since = ids[start:]  # what came since may come again, and again
+        # What came since may come again, and again: the text has the period len(since), and beyond
+        # its end the guess goes on with itself.
+        since = ids[start:]
+        # No token, too, if there is no room: range of a negative number is empty.
         return [since[i % len(since)] for i in range(min(most, self._bold))]
 
     def judge(self, guessed: int, right: int) -> None:
@@ -50,6 +55,8 @@ class PromptLookup:
             guessed: Number of tokens guessed; if 0, nothing is learned.
             right: How many of them were right.
         """
+        # 1, 3, 7, 15: with the certain token before them, a step reads 2, 4, 8, 16. A wrong guess
+        # was read in vain, so after one only a single token is risked.
         if guessed:
             self._bold = 2 * self._bold + 1 if guessed == right else 1
 
@@ -68,11 +75,14 @@ def guess_together(
         The guess for each row; all are empty unless most rows have one, since a guess makes every
         row longer.
     """
+    # Less the token of each row that is read anyway. With many rows nothing remains, or less; still
+    # each lookup is asked, and so keeps its index up to date.
     share = _READ_AT_ONCE // len(texts) - 1
     guesses = [
         lookup.guess(ids, min(share, room))
         for lookup, ids, room in zip(lookups, texts, most, strict=True)
     ]
+    # Rows are padded to the longest: a row without a guess reads as much padding as others guess.
     if 2 * sum(1 for guess in guesses if guess) <= len(texts):
         return [[] for _ in texts]
     return guesses
@@ -80,6 +90,8 @@ def guess_together(
 
 def count_right(guess: Sequence[int], answers: Sequence[int]) -> int:
     """How many tokens at the beginning of a guess are those that the model would have written."""
+    # Answer i is the token after i guesses, so it counts only if these are all right. After the
+    # last right one there is always one more answer, which the caller takes: no step is in vain.
     right = 0
     while right < len(guess) and guess[right] == answers[right]:
         right += 1

@@ -186,6 +186,8 @@ class GPT(nn.Module):
         """
         if tokens.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere it waits
             check_tokens("tokens", tokens, self.config.vocab_size)
+        # Only real tokens must end within ``max_length``: padding may reach beyond it. Checked
+        # before the step begins, so that what is refused has made no room in the cache.
         starts = [0] * len(tokens) if cache is None else cache.lengths
         counts = check_counts(counts, tokens, len(starts))
         longest = max(start + count for start, count in zip(starts, counts, strict=True))
@@ -195,8 +197,10 @@ class GPT(nn.Module):
                 f"got {longest} positions"
             )
         if cache is not None:
+            # The lengths grow when the block ends. After an error none of the tokens count.
             with cache.step(tokens, counts) as step:
                 return self._read(tokens, step)
+        # A step from nothing: position 0, nothing kept of any block, no token before.
         return self._read(tokens, Step(0, [None] * len(self.blocks)))
 
     def _read(self, tokens: Tensor, step: Step) -> Tensor:
@@ -206,11 +210,18 @@ class GPT(nn.Module):
             begins = torch.tensor(step.offset, device=tokens.device)  # one, or (B,)
             positions = begins[..., None] + torch.arange(T, device=tokens.device)  # (T,) or (B, T)
             # Padding may stand beyond the table. What is added to it does not matter.
+            # (T, d_model), the same for all rows, or (B, T, d_model).
             x = x + self.position_embedding(positions.clamp(max=self.config.max_length - 1))
+        # Rotary positions enter in every block instead, where queries meet keys; the angles are the
+        # same for all. Of ``x`` only the length, type and device are asked.
         rotation = None if self.rotary is None else self.rotary.rotation(x, step.offset)
         if self.shift_proj is not None:
+            # From the ids, and not from ``x`` moved by one: the first token of a step needs the
+            # last of the step before, of which the cache keeps the id.
             x = x + self._shifted(tokens, step.before)
         x = self.dropout(x)
+        # Every block adds to the stream and normalizes only what it reads itself, so the sum is
+        # normalized once more for the head.
         for block, cache in zip(self.blocks, step.layers, strict=True):
             x = block(x, rotation=rotation, cache=cache)
         return cast(Tensor, self.final_norm(x))
@@ -221,11 +232,14 @@ class GPT(nn.Module):
             before = tokens.new_full((len(tokens),), -1)
         previous = torch.cat((before[:, None], tokens[:, :-1]), dim=1)  # (B, T); -1: there is none
         shift_proj = cast(nn.Linear, self.shift_proj)
+        # -1 is no row of the table: any row is looked up in its place, and taken out again below.
         shifted = shift_proj(self.token_embedding(previous.clamp(min=0)))
+        # (B, T, d_model) · (B, T, 1). The zeros also keep that row free of a gradient.
         return cast(Tensor, shifted * (previous >= 0).to(shifted.dtype)[..., None])
 
 
 def _norm(config: GPTConfig, width: int) -> LayerNorm | RMSNorm:
+    """A normalization of the kind that the configuration asks for."""
     if config.norm == "layer":
         return LayerNorm(width, eps=config.norm_eps)
     return RMSNorm(width, eps=config.norm_eps)

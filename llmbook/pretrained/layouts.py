@@ -144,32 +144,42 @@ def build(
     Raises:
         ValueError: If a tensor is missing, too many, or of the wrong shape.
     """
-    body = _BODIES.get(layout.style, "")  # not there if only the body was saved
+    # Saved without its head, the body has no prefix. What the file holds tells which it is.
+    body = _BODIES.get(layout.style, "")
     if any(name.startswith(body) for name in stored):
         layout = replace(layout, prefix=body)
     with torch.device("meta"):  # shapes only: no weight is made in vain
         model = GPT(config)
+    # ``named_parameters`` leaves a tied head out. The order is that in which modules are
+    # registered, so queries, keys and values come in the order in which GPT-2 keeps them in one
+    # matrix.
     state: dict[str, Tensor] = {}
     kept_in: dict[str, dict[str, Tensor]] = {}  # name in the file -> our parameters in it
     for ours, parameter in model.named_parameters():
         if layout.no_bias and f".{layout.no_bias}." in ours and ours.endswith(".bias"):
+            # With ``bias="all"`` ours has them in both parts. Zeros compute the same as none.
             state[ours] = place(torch.zeros(parameter.shape))
         else:
             kept_in.setdefault(layout.name(ours), {})[ours] = parameter
+    # All names and shapes are checked first, since to read the weights may take minutes.
     for theirs, parameters in kept_in.items():
         _check_shape(stored, theirs, _shape(parameters, layout), where)
     _check_unused(config, stored, layout, {*kept_in}, where)
     for theirs, parameters in kept_in.items():
         weight = stored[theirs].read()
         if is_transposed(*next(iter(parameters.items())), layout):
-            weight = weight.T
+            weight = weight.T  # (in, out) -> (out, in): only then do the parts lie among the rows
         sizes = [parameter.shape[0] for parameter in parameters.values()]
+        # (Σ sizes, in) -> each (size, in); of a bias (Σ sizes,) -> each (size,).
         for ours, part in zip(parameters, torch.split(weight, sizes), strict=True):
             if layout.neighbours and ("query_proj" in ours or "key_proj" in ours):
                 part = _from_neighbours(part, config.head_size)
+            # A turned part still has the strides of the file.
             state[ours] = place(part.contiguous())
+    # Assigned, as nothing can be copied into a parameter that has a shape only.
     # Not strict, since of a tied head one name is left out: the rest has been checked.
     model.load_state_dict(state, strict=False, assign=True)
+    # The table was assigned to the embedding alone: the head still holds the one without content.
     if config.tie_weights:
         model.output_head.weight = model.token_embedding.weight
     return model.eval()
@@ -191,6 +201,7 @@ def _shape(parameters: Mapping[str, Tensor], layout: Layout) -> tuple[int, ...]:
 def _check_shape(
     stored: Mapping[str, StoredTensor], name: str, shape: tuple[int, ...], where: str
 ) -> None:
+    """Require that a tensor is there and has this shape; nothing is read."""
     if name not in stored:
         raise ValueError(f"{where} must hold the tensor {name!r} of shape {shape}: it is missing")
     if (got := stored[name].shape) != shape:
@@ -204,6 +215,7 @@ def _check_unused(
     used: set[str],
     where: str,
 ) -> None:
+    """Refuse tensors that no parameter was made of: the model would not be that of the file."""
     head = layout.name("output_head.weight")
     if config.tie_weights and head in stored:  # some files hold the one table twice
         table = stored[layout.name("token_embedding.weight")]
@@ -218,8 +230,10 @@ def _check_unused(
 
 def _from_neighbours(weight: Tensor, head_dim: int) -> Tensor:
     """Rows in the order of our rotary pairs, i with i + D/2, from that of 2i with 2i + 1."""
+    # Row 2i + j of a head, j = 0 or 1, moves to row j · D/2 + i. In queries and keys alike, so
+    # their dot products stay as they were.
     pairs = weight.view(-1, head_dim // 2, 2, *weight.shape[1:])  # (H, D/2, 2, ...)
-    return pairs.transpose(1, 2).reshape(weight.shape)
+    return pairs.transpose(1, 2).reshape(weight.shape)  # (H, 2, D/2, ...) -> (H · D, ...)
 
 
 @contextmanager
@@ -240,14 +254,18 @@ def open_safetensors(folder: str | os.PathLike[str]) -> Iterator[Mapping[str, St
     listed: dict[str, str] = {}  # tensor -> file
     if index.exists():
         with reading(index):
+            # The index may come from anywhere: without its folders, a name stays in this one.
             listed = read_json(index)["weight_map"]
             names = sorted({Path(name).name for name in listed.values()})
     elif not (folder / names[0]).exists():
+        # What is most often there instead is told, as "missing" would puzzle who sees the file.
         pickles = [path.name for path in folder.iterdir() if path.suffix in _PICKLES]
         why = "a pickle, which may run any program when it is read"
         got = f"got {pickles[0]!r}, {why}" if pickles else "it is missing"
         raise ValueError(f"{folder.name} must hold {names[0]}: {got}")
     stored: dict[str, StoredTensor] = {}
+    # All files stay open until the caller is done: each tensor is read when it is asked for, so
+    # that only one is held beside the model, however many files there are.
     with ExitStack() as stack:
         for name in names:
             try:
@@ -257,8 +275,10 @@ def open_safetensors(folder: str | os.PathLike[str]) -> Iterator[Mapping[str, St
             except SafetensorError as error:
                 raise ValueError(f"{name} is damaged or truncated: {error}") from None
             for key in file.keys():  # noqa: SIM118 (it is no mapping)
+                # From the header. ``partial`` binds this file: a lambda would read the last one.
                 shape = tuple(file.get_slice(key).get_shape())
                 stored[key] = StoredTensor(shape, partial(file.get_tensor, key))
+        # A shard from another save opens well: only the index knows what it should hold.
         for key in listed:
             if key not in stored:
                 raise ValueError(f"{listed[key]} must hold the tensor {key!r}: it is missing")
@@ -283,6 +303,7 @@ def read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
 
 
 def _read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    """`read_config`, whose errors do not name the file yet."""
     kind = data.get("model_type")
     if kind not in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
         raise UnsupportedError(
@@ -294,6 +315,7 @@ def _read_config(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
 
 
 def _gpt2(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    """The configuration of a GPT-2."""
     _require(data, "activation_function", "gelu_new", "gelu_pytorch_tanh")
     _require(data, "scale_attn_weights", True)
     _require(data, "scale_attn_by_inverse_layer_idx", False)
@@ -312,6 +334,7 @@ def _gpt2(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
 
 
 def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
+    """The configuration of a Llama, or of a model of its kind: Mistral, Qwen2, Qwen3."""
     kind = data["model_type"]
     _require(data, "hidden_act", "silu")
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
@@ -352,6 +375,7 @@ def _llama(data: Mapping[str, Any]) -> tuple[GPTConfig, Layout]:
 
 
 def _rope_scaling(rope: Mapping[str, Any]) -> RopeScaling | None:
+    """How rotary positions are stretched; any other way than that of Llama 3 is refused."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
         return None
@@ -371,6 +395,7 @@ _KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true
 
 
 def _need(data: Mapping[str, Any], key: str, kind: type = int) -> Any:
+    """A value of a kind that must be there."""
     if (value := _get(data, key, kind, None)) is None:
         raise ValueError(f"{key} must be {_KINDS[kind]}: it is missing")
     return value

@@ -37,10 +37,12 @@ def side_by_side(
     dialogues: Iterable[Dialogue], on_end: Callable[[], object] = lambda: None
 ) -> Dialogue:
     """Several dialogues as one: each round holds the prompts of all that are under way."""
+    # In the order of the dialogues, so the prompts of a round have the same order in every run.
     under_way: list[tuple[Dialogue, list[Ask]]] = []
 
     def advance(dialogue: Dialogue, answers: list[Answered] | None) -> None:
-        try:
+        """Let a dialogue go on to its next prompts, or end."""
+        try:  # a generator that has not begun cannot be sent answers
             asks = next(dialogue) if answers is None else dialogue.send(answers)
         except StopIteration:
             on_end()
@@ -50,10 +52,13 @@ def side_by_side(
     for dialogue in dialogues:
         advance(dialogue, None)
     while under_way:
+        # The answers come in one list, in the order of the prompts. Each dialogue takes as many as
+        # it asked for, and the iterator remembers where the next one begins.
         answers = iter((yield [ask for _, asks in under_way for ask in asks]))
         # Those that don't end in this round put themselves down for the next.
         this_round, under_way = under_way, []
         for dialogue, asks in this_round:
+            # A list at once: islice takes nothing by itself, and the dialogue may leave it unread.
             advance(dialogue, list(islice(answers, len(asks))))
 
 
@@ -70,7 +75,7 @@ def sampled(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
                 for ask, seed in zip(asks, seeds, strict=True)
             ]
             asks = dialogue.send((yield asks))
-    except StopIteration:
+    except StopIteration:  # out of a generator, Python would turn it into a RuntimeError
         return
 
 
@@ -87,6 +92,7 @@ def drive(dialogue: Dialogue, model: LanguageModel) -> None:
 
 def _complete(model: LanguageModel, asks: Sequence[Ask]) -> list[Answered]:
     """One call; more only if prompts of one round are to be gone on with differently."""
+    # Not by seed, as each prompt of a call has its own: samples of a problem remain one batch.
     kinds: dict[tuple[object, ...], list[int]] = {}
     for place, ask in enumerate(asks):
         kinds.setdefault((ask.max_new_tokens, ask.stop, ask.temperature), []).append(place)
@@ -102,6 +108,8 @@ def _complete(model: LanguageModel, asks: Sequence[Ask]) -> list[Answered]:
             stop=() if in_chat(model) else first.stop,
             seed=[asks[place].seed for place in places],
         )
+        # A batch is answered as a whole, so nobody knows what one prompt of it took. In equal
+        # shares the seconds of all traces add up to those of the calls.
         share = (time.perf_counter() - start) / len(places)
         if len(replies) != len(places):
             raise ValueError(
@@ -111,4 +119,5 @@ def _complete(model: LanguageModel, asks: Sequence[Ask]) -> list[Answered]:
         answers |= {
             place: Answered(reply, share) for place, reply in zip(places, replies, strict=True)
         }
+    # The calls went by kind. Whoever shares out the answers counts on the order of the asks.
     return [answers[place] for place in range(len(asks))]

@@ -64,17 +64,24 @@ class RunFolder:
         self._log: TextIO | None = None
         if folder is None:
             return
+        # Without a checkpoint the run begins anew, even if the log of some steps is there.
         steps = self._go_on(folder) if (folder / "checkpoint.pt").exists() else []
         if distributed.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
+            # Cuts off the steps beyond the checkpoint, and a half-written line, before anything is
+            # appended. Killed in the middle of it, the run still has the old log, which also does.
             with replacing(folder / "log.jsonl") as part:
                 part.write_text("".join(map(_line, steps)), encoding="utf-8", newline="\n")
             self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
 
     def _go_on(self, folder: Path) -> list[Step]:
         """Load the checkpoint; give the steps in the log up to it."""
+        # All that may be refused comes first: model and optimizer are changed only by a checkpoint
+        # that fits, and with a log that fits.
         saved = _load_checkpoint(folder / "checkpoint.pt")
         self._check_same_run(folder, saved)
+        # The log reached the disk before the checkpoint did, so fewer lines than steps mean damage,
+        # and not a kill; more are steps after the checkpoint, which will be done again.
         steps = read_log(folder, saved["step"])
         if len(steps) < saved["step"]:
             raise ValueError(
@@ -82,10 +89,15 @@ class RunFolder:
             )
         for values in steps:
             self._note(values)
+        # Kept until ``restore_random``: before that, training skips the batches that were used, and
+        # to draw those may take random numbers. More processes than before take states in turn.
         self._random = saved["random"][distributed.rank() % len(saved["random"])]
         from torch.distributed.checkpoint.state_dict import set_state_dict
 
-        self.optimizer.zero_grad()  # or torch makes no room for what it keeps
+        # A new optimizer holds no averages to load into. torch makes them by a step with gradients
+        # and learning rate of zero, but leaves that out if any parameter has a gradient, as in a
+        # model that was used before; then there would be no room to load into.
+        self.optimizer.zero_grad()
         set_state_dict(
             self.model,
             self.optimizer,
@@ -97,24 +109,29 @@ class RunFolder:
 
     def _check_same_run(self, folder: Path, saved: State) -> None:
         """Refuse to go on with another plan, another model, or other parameters to train."""
+        # The plan is compared before the shapes: its error names the setting that was changed.
         for name, value in self.plan.items():
             if saved["plan"].get(name) != value:
                 raise ValueError(
                     f"{name} must be that of the run in {folder}, {saved['plan'].get(name)}, "
                     f"got {value}: choose another folder for another run"
                 )
+        # Of a split parameter, too, this is the shape of the whole one.
         had, got = (
             {name: tuple(tensor.shape) for name, tensor in state.items()}
             for state in (saved["model"], self.model.state_dict())
         )
-        for name in got | had:  # in this order
+        for name in got | had:  # in this order; ``None`` is the shape of what one side lacks
             if had.get(name) != got.get(name):
                 raise ValueError(
                     f"model must be that of the run in {folder}: its {name} has shape "
                     f"{had.get(name)}, got {got.get(name)}"
                 )
+        # Frozen or not, a parameter has the same shape. But the optimizer keeps averages only of
+        # those that it trains, so there would be none to go on with, or some for nothing.
         trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
         groups = saved["optimizer"]["param_groups"]
+        # Names, and not numbers as in ``optimizer.state_dict()``: ``get_state_dict`` writes them.
         before = {str(name) for group in groups for name in group["params"]}
         if different := sorted(trained ^ before):
             raise ValueError(
@@ -138,6 +155,7 @@ class RunFolder:
                 self._log.flush()
 
     def _note(self, values: Mapping[str, float]) -> None:
+        """Count a step as done, without writing it to the log."""
         self.losses.append(values["loss"])
         self.tokens, self.seconds = int(values["tokens"]), values["seconds"]
 
@@ -187,6 +205,7 @@ class RunFolder:
                 self._log.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Note a Ctrl-C, which the training loop looks for at each step."""
         # Whoever asks twice will not wait. torchrun passes one Ctrl-C on a second time.
         if self.interrupted and not dist.is_initialized():
             raise KeyboardInterrupt
@@ -226,10 +245,12 @@ def read_log(folder: Path, most: int | None = None) -> list[Step]:
 
 
 def _line(values: Mapping[str, float]) -> str:
+    """The line of a step in the log."""
     return json.dumps(values) + "\n"
 
 
 def _random_state() -> State:
+    """The state of the random number generators of this process and its GPU."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -237,6 +258,7 @@ def _random_state() -> State:
 
 
 def _load_checkpoint(path: Path) -> State:
+    """A checkpoint on the processor; whatever torch raises for a damaged one names the file."""
     try:
         saved: State = torch.load(path, map_location="cpu", weights_only=True)
         if missing := {"step", "plan", "random", "model", "optimizer"} - saved.keys():

@@ -96,10 +96,12 @@ class Piece(NamedTuple):
 
 
 def _read(text: str) -> Piece:
+    """A piece that is only read."""
     return Piece(text, False)
 
 
 def _learned(text: str) -> Piece:
+    """A piece that is learned."""
     return Piece(text, True)
 
 
@@ -133,6 +135,7 @@ def row(recipe: Recipe, problem: str, generator: random.Random) -> Row:
 
 
 def _write(recipe: Recipe, expression: str) -> str:
+    """An answer as the recipe has it: the expression, or the actions one by one."""
     return expression if recipe.expressions else " ".join(scan.expand(expression))
 
 
@@ -151,6 +154,8 @@ def _history(
 ) -> Row:
     """Sub-problems with answers; the mark that follows an answer is learned with it."""
     steps = list(dict.fromkeys(scan.decompose(problem)))  # the strategy asks nothing twice
+    # Only the simple steps are made up and not learned. What follows from them is learned, though
+    # it is wrong: it is what a model must answer to that history.
     made_up: set[str] = set()
     if recipe.counterfactual and generator.random() < 2 / 3:
         made_up = {step for step in steps if not scan.parts(step)}
@@ -160,6 +165,7 @@ def _history(
         learned = step not in made_up
         pieces += [_read(f" {step}\nA:"), Piece(f" {_write(recipe, answers[step])}", learned)]
         pieces.append(Piece("\nQ:", learned))
+    # After the last answer comes the end of the row in place of another question.
     return [_read("\nQ:"), *pieces[:-1], Piece("\n", pieces[-1].learned)]
 
 
@@ -186,13 +192,15 @@ def _made_up(recipe: Recipe, steps: Sequence[str], generator: random.Random) -> 
     answers: dict[str, str] = {}
     for step in steps:
         below = scan.parts(step)
+        # A chain of thought gives its clauses first, without what they are made of in turn: these
+        # are drawn as if they were simple.
         if below and all(part in answers for part in below):
             answers[step] = scan.combine(step, answers)
         else:
             drawn = _random_expression(generator)
             while not recipe.expressions and len(scan.expand(drawn)) > longest:
                 drawn = _random_expression(generator)
-            answers.setdefault(step, drawn)
+            answers.setdefault(step, drawn)  # a clause may stand twice: it has one answer
     return answers
 
 
@@ -209,6 +217,7 @@ def _random_expression(generator: random.Random) -> str:
 
 def _story(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> Row:
     """A story of some people, and questions about it."""
+    # The story may go deeper than the questions: a chain is cut off at a depth that may be learned.
     depths = chains.sample_depths(generator, people, DEEPEST)
     story, last = chains.make_story(generator, depths)
     pieces = [_read(story.text)]
@@ -222,6 +231,7 @@ def _story(recipe: Recipe, people: int, deepest: int, generator: random.Random) 
 def _ask_directly(
     recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
 ) -> Row:
+    """The number alone."""
     return [_read(f"\nQ: {chain[-1]}\nA:"), _learned(f" {story.numbers[chain[-1]]}\n")]
 
 
@@ -263,6 +273,7 @@ def _worked_out(story: chains.Story, name: str) -> str:
 
 
 def _sum(story: chains.Story, name: str) -> str:
+    """The sum that gives a number: `7 +3 = 10`."""
     number = story.numbers[story.before[name]]
     return f"{number} {story.changes[name]:+d} = {story.numbers[name]}"
 
@@ -287,12 +298,16 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
     Yields:
         Token ids, shape ``(B, T + 1)``, and where they are learned, boolean of the same shape.
     """
+    # A stream of its own, so that rows depend on nothing else that is drawn with this seed: a run
+    # that goes on skips the batches it has read, which must come again as they were.
     generator = random.Random(f"rows {recipe.seed}")
     forms = _forms() if recipe.task == "scan" else []
     # Short rows teach to look up; of the pairs alone it would take longer.
     clauses = [form for form in forms if len(scan.parts(form[0])) < 2]
-    made = 0
+    made = 0  # batches, each of them a step, so that ``made / recipe.steps`` is how far training is
     while True:
+        # Rows are sorted within a pool: of one batch there would be none of like length to choose,
+        # and of all rows the stream, which has no end, could not begin.
         encoded = []
         for _ in range(500):
             if recipe.task == "scan":
@@ -307,14 +322,18 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
                     deepest = min(DEEPEST, 1 + made * 5 // recipe.steps)
                 pieces = _story(recipe, generator.randint(2, most), deepest, generator)
             encoded.append(_encode(recipe.task, pieces))
+        # From short to long, so the row that comes next is the longest of its batch: its length
+        # times the number of rows is what the batch will hold, padding included.
         encoded.sort(key=lambda pair: len(pair[0]))
         together: list[list[tuple[list[int], list[bool]]]] = [[]]
         for pair in encoded:
             if (len(together[-1]) + 1) * len(pair[0]) > recipe.tokens_per_step and together[-1]:
                 together.append([])
             together[-1].append(pair)
-        generator.shuffle(together)
+        generator.shuffle(together)  # or each pool would be learned from short to long
         made += len(together)
+        # Both are padded at the end by zeros, (B, T + 1): what is not real is not learned either,
+        # and no real token looks at it, so no mask is needed and 0 may be the id of any token.
         for pairs in together:
             yield (
                 pad_sequence([torch.tensor(ids) for ids, _ in pairs], batch_first=True),
@@ -329,6 +348,7 @@ def _forms() -> list[list[str]]:
     Each form comes equally often. Otherwise a form such as "around … twice and around … thrice",
     which is short only where both clauses turn on the spot, would hardly ever be seen.
     """
+    # Commands of a form have the same length and parts, so the first one speaks for all of them.
     forms: dict[str, list[str]] = {}
     for command in scan.length_split()[0]:
         form = re.sub("walk|look|run|jump|turn", "verb", re.sub("left|right", "side", command))
@@ -337,6 +357,10 @@ def _forms() -> list[list[str]]:
 
 
 def _encode(task: Task, pieces: Row) -> tuple[list[int], list[bool]]:
+    """The ids of a row, and for each whether it is learned."""
+    # Piece by piece, so that no token lies half in what is learned. The ids are those of the whole
+    # text, which a model will be asked in: each piece begins with a blank or a mark, where a word
+    # begins anyway.
     ids: list[int] = []
     learned: list[bool] = []
     for piece in pieces:

@@ -22,6 +22,7 @@ _COMMAND = re.compile(rf"{_CLAUSE}(?: (?:and|after) {_CLAUSE})?")
 
 
 def every_clause() -> list[str]:
+    """All commands without `and` and `after`."""
     moves = [*_VERBS]
     for verb, way, side in product([*_VERBS, "turn"], ("", "opposite ", "around "), _SIDES):
         moves.append(f"{verb} {way}{side}")
@@ -172,11 +173,14 @@ def expand(expression: str) -> list[str]:
     # Recursive descent, a function for each rule of the grammar; place is that of the next token.
     #     sum     = product { "+" product }
     #     product = ( action | "(" sum ")" ) { "*" number }
+    # Each reads as much as belongs to it and leaves place behind that. At the end of the text a
+    # slice is empty, where an index would fail.
     tokens, place = expression.split(), 0
 
     def fail(message: str) -> ValueError:
         return ValueError(f"expression {message}, got {expression!r}")
 
+    # Lengths are checked all along, so no list on the way is longer than twice the limit.
     def check(length: int) -> None:
         if length > _LONGEST_EXPANSION:
             raise fail(f"must ask for at most {_LONGEST_EXPANSION:,} actions")
@@ -186,6 +190,8 @@ def expand(expression: str) -> list[str]:
         actions = read_product(depth)
         while tokens[place : place + 1] == ["+"]:
             place += 1
+            # Added in place, as a sum of n terms would otherwise take n² steps; the list is new, so
+            # no other part holds it.
             actions += read_product(depth)
             check(len(actions))
         return actions
@@ -193,7 +199,7 @@ def expand(expression: str) -> list[str]:
     def read_product(depth: int) -> list[str]:
         nonlocal place
         token = tokens[place] if place < len(tokens) else "nothing"
-        place += 1
+        place += 1  # from here on also the number of the word, counted from 1, for the errors
         if token in ACTIONS:
             actions = [token]
         elif token == "(" and depth < 50:  # a model may open brackets without end
@@ -203,16 +209,20 @@ def expand(expression: str) -> list[str]:
             place += 1
         else:
             raise fail(f"must have an action at word {place}, not {token}")
+        # Within the product, before any "+" is seen: this is what binds "*" more tightly. Several
+        # in a row multiply from the left.
         while tokens[place : place + 1] == ["*"]:
             number = tokens[place + 1] if place + 1 < len(tokens) else "nothing"
+            # Five digits at most: int() of a number without end takes long or fails.
             if not re.fullmatch("[1-9][0-9]{0,4}", number):
                 raise fail(f"must have a number after *, not {number}")
-            check(len(actions) * int(number))
+            check(len(actions) * int(number))  # before the list is made, unlike in a sum
             actions = actions * int(number)
             place += 2
         return actions
 
     actions = read_sum(0)
+    # A sum ends at whatever does not continue it: a lost sign or bracket is noticed only here.
     if place != len(tokens):
         raise fail(f"must end after word {place}")
     return actions
