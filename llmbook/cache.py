@@ -178,6 +178,11 @@ class RaggedCache:
         """Number of tokens in each row, those of retired rows left out."""
         return self._lengths[: self._active]
 
+    @property
+    def keeps_tokens(self) -> bool:
+        """Whether it knows which token came before the next one."""
+        return self._tokens is not None
+
     @contextmanager
     def step(self, tokens: Tensor, counts: Sequence[int] | None = None) -> Iterator[Step]:
         """Read new tokens: they count when the ``with`` block ends, and not at all if it fails.

@@ -128,9 +128,9 @@ def beam_search(
             # Scores only fall, except those of finished hypotheses: if all are, nothing can change.
             if done.all():
                 break
-            for self_cache, cross_cache in caches:
+            for self_cache, _ in caches:
                 self_cache.select(rows)
-                cross_cache.select(rows)
+            # Not the other: it holds the source, the same for all beams of an item.
 
     found: list[list[Hypothesis]] = []
     for rows_of_item, scores_of_item in zip(

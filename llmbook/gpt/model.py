@@ -197,6 +197,11 @@ class GPT(nn.Module):
                 f"got {longest} positions"
             )
         if cache is not None:
+            if self.shift_proj is not None and not cache.keeps_tokens:
+                raise ValueError(
+                    "cache must keep the tokens for a model with token_shift, as that of "
+                    "new_cache does, got one without keep_tokens"
+                )
             # The lengths grow when the block ends. After an error none of the tokens count.
             with cache.step(tokens, counts) as step:
                 return self._read(tokens, step)

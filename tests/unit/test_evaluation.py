@@ -414,3 +414,10 @@ def test_a_file_that_is_no_transcript_is_left_alone(tmp_path, text):
     with pytest.raises(ValueError, match=r"notes\.txt"):
         evaluate(ZeroShot(), model, PROBLEMS, transcript=file, task="sums")
     assert file.read_text() == text and not model.calls
+
+
+def test_a_transcript_that_lacks_settings_is_of_other_settings(tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text(json.dumps({"task": "", "settings": {}}) + "\n")
+    with pytest.raises(ValueError, match="same settings"):
+        evaluate(ZeroShot(), Recorder(plus_one), PROBLEMS[:2], transcript=file)

@@ -369,3 +369,9 @@ def after_five() -> torch.Tensor:
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_cache_without_tokens_is_no_cache_for_a_token_shift():
+    model = GPT(GPTConfig(vocab_size=V, d_model=8, num_layers=1, num_heads=2, token_shift=True))
+    with pytest.raises(ValueError, match="cache must keep the tokens"):
+        model(torch.tensor([[1, 2]]), cache=RaggedCache((1, 1, 2, 8, 4)))

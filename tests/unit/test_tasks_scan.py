@@ -246,3 +246,10 @@ def test_exemplars_cover_the_grammar_and_stay_out_of_the_test():
     assert {word for command in shown for word in command.split()} == grammar
     assert len(grammar) == 13
     assert not set(shown) & set(scan.length_split()[1])
+
+
+def test_brackets_without_end_are_named():
+    deep = "( " * 51 + "JUMP" + " )" * 51
+    with pytest.raises(ValueError, match="at most 50 brackets in each other"):
+        scan.expand(deep)
+    assert scan.expand(deep[2:-2]) == ["JUMP"]

@@ -13,6 +13,7 @@ _VERBS = {"walk": "WALK", "look": "LOOK", "run": "RUN", "jump": "JUMP"}
 _SIDES = {"left": "LEFT", "right": "RIGHT"}
 _TIMES = {"twice": 2, "thrice": 3}
 ACTIONS = {*_VERBS.values(), *_SIDES.values()}
+_DEEPEST_BRACKETS = 50  # a model may open brackets without end
 _LONGEST_EXPANSION = 100_000  # what a model writes may ask for more than memory holds
 
 _VERB, _SIDE = "|".join(_VERBS), "|".join(_SIDES)
@@ -202,7 +203,9 @@ def expand(expression: str) -> list[str]:
         place += 1  # from here on also the number of the word, counted from 1, for the errors
         if token in ACTIONS:
             actions = [token]
-        elif token == "(" and depth < 50:  # a model may open brackets without end
+        elif token == "(":
+            if depth == _DEEPEST_BRACKETS:
+                raise fail(f"must have at most {_DEEPEST_BRACKETS} brackets in each other")
             actions = read_sum(depth + 1)
             if tokens[place : place + 1] != [")"]:
                 raise fail("must close its brackets")
