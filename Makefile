@@ -53,6 +53,10 @@ shake-sample: .venv/all.stamp model ## the same for every 20th block
 installed: .venv/all.stamp ## run the blocks of the built site where only the wheel is installed
 	$(BIN)/python -m tests.docs.installed
 
+canary: .venv/all.stamp ## build with Zensical, the heir of MkDocs, and list what would be lost
+	$(BIN)/pip install -q zensical==0.0.73
+	PYTHONPATH=overrides/hooks $(BIN)/python -m tests.docs.canary
+
 bench: .venv/all.stamp model ## run the speed comparisons
 	$(BIN)/python -m benchmarks
 
@@ -91,4 +95,4 @@ chromium: .venv/all.stamp
 model: .venv/all.stamp
 	$(BIN)/llmbook download smollm2-135m
 
-.PHONY: help serve build test lint test-book test-package outputs shake shake-sample installed bench constraints clean chromium model
+.PHONY: help serve build test lint test-book test-package outputs shake shake-sample installed canary bench constraints clean chromium model
