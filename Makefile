@@ -14,11 +14,20 @@ build: .venv/site.stamp ## write the book to site/, strictly
 	$(BIN)/mkdocs build --strict
 
 test: .venv/all.stamp chromium model ## run every check of the book
+	@echo "Two at a time, each shown when it is through: test-book (the longest), lint, test-package"
+	@$(MAKE) --no-print-directory --output-sync=target -j2 test-book lint test-package
+
+lint: .venv/all.stamp ## check the form of the code and its types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest
+
+test-book: .venv/all.stamp ## test the pages, their blocks and the site
+	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/reference
+
+test-package: .venv/all.stamp ## test the package, also against torch and transformers
+	$(BIN)/python -m pytest tests/unit tests/reference
 
 outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams anew
 	$(BIN)/python -m pytest --update-outputs docs README.md README.zh.md llmbook
@@ -43,6 +52,10 @@ shake-sample: .venv/all.stamp model ## the same for every 20th block
 
 installed: .venv/all.stamp ## run the blocks of the built site where only the wheel is installed
 	$(BIN)/python -m tests.docs.installed
+
+canary: .venv/all.stamp ## build with Zensical, the heir of MkDocs, and list what would be lost
+	$(BIN)/pip install -q zensical==0.0.73
+	PYTHONPATH=overrides/hooks $(BIN)/python -m tests.docs.canary
 
 bench: .venv/all.stamp model ## run the speed comparisons
 	$(BIN)/python -m benchmarks
@@ -82,4 +95,4 @@ chromium: .venv/all.stamp
 model: .venv/all.stamp
 	$(BIN)/llmbook download smollm2-135m
 
-.PHONY: help serve build test outputs shake shake-sample installed bench constraints clean chromium model
+.PHONY: help serve build test lint test-book test-package outputs shake shake-sample installed canary bench constraints clean chromium model

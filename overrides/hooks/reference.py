@@ -39,11 +39,11 @@ def on_config(config: Any) -> None:
     if "lang" in config.extra:
         root = Path(config.config_file_path).parent
         pages = [{room: f"{FOLDER}/{room}.md"} for room in rooms(root)]
-        if not _fill(config.nav, pages):
+        if not fill(config.nav, pages):
             raise PluginError(f"nav: {FOLDER} must be the place of the API reference")
 
 
-def _fill(entries: Any, pages: list[dict[str, str]]) -> bool:
+def fill(entries: Any, pages: list[dict[str, str]]) -> bool:
     """Put the pages in place of the folder; whether it was there."""
     found = False
     for entry in entries:
@@ -51,7 +51,7 @@ def _fill(entries: Any, pages: list[dict[str, str]]) -> bool:
             if target == FOLDER:
                 entry[title], found = pages, True
             elif isinstance(target, list):
-                found = _fill(target, pages) or found
+                found = fill(target, pages) or found
     return found
 
 
@@ -62,7 +62,7 @@ def on_files(files: Files, *, config: Any) -> Files:
     root = Path(config.config_file_path).parent
     language = config.extra["lang"]
     folder = root / ".cache" / "reference" / language
-    titles = dict(_titles(config.nav))
+    titles = dict(titles_of(config.nav))
     for room, facts in rooms(root).items():
         uri = f"{FOLDER}/{room}.md"
         path, text = folder / uri, page(room, facts, language, titles)
@@ -112,10 +112,11 @@ def page(room: str, facts: dict[str, Any], language: str, titles: dict[str, str]
     return "\n".join(lines) + "\n"
 
 
-def _titles(entries: Any) -> Iterator[tuple[str, str]]:
+def titles_of(entries: Any) -> Iterator[tuple[str, str]]:
+    """Each page of a navigation, and its title there."""
     for entry in entries:
         for title, target in entry.items() if isinstance(entry, dict) else ():
             if isinstance(target, list):
-                yield from _titles(target)
+                yield from titles_of(target)
             else:
                 yield target, title

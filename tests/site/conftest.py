@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.site.browser import WIDTHS, Tab, new_context
 from tests.support import machine
 from tests.support.chromium import chromium
-from tests.support.website import Site
+from tests.support.website import LANGUAGES, Site
 
 NOT_RUN = pytest.StashKey[int]()
 
@@ -42,11 +44,21 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+def _answer(route: Route, body: str) -> None:
+    route.fulfill(body=body, content_type="application/json")
+
+
 @pytest.fixture(scope="session")
 def tabs(browser: Browser, site: Site) -> Iterator[dict[str, Tab]]:
     """One tab a width, and one that changes its width, kept for the whole session."""
     contexts = {width: new_context(browser, width, site.url) for width in WIDTHS}
     contexts["turning"] = new_context(browser, "desktop", site.url)
+    # Each page would read all texts of its language for the search, half of what its loading costs.
+    for language in LANGUAGES:
+        path = f"{language}/search/search_index.json"
+        index = json.loads((site.folder / path).read_text(encoding="utf-8"))
+        empty = json.dumps(index | {"docs": []})
+        contexts["turning"].route(site.url + path, functools.partial(_answer, body=empty))
     result = {width: Tab(context.new_page(), site.url) for width, context in contexts.items()}
     for tab in result.values():
         tab.watch()

@@ -34,7 +34,7 @@ def test_blocks_copied_from_the_site(
     # The home is empty but for the real model, which `make model` has fetched: 98 MB.
     home = os.environ.get("LLMBOOK_HOME") or str(Path.home() / ".cache" / "llmbook")
     environment = installed.environment_of(tmp_path) | {"LLMBOOK_HOME": home}
-    sample = blocks[LANGUAGES.index(language) :: 60]
+    sample = blocks[LANGUAGES.index(language) :: 90]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         faults = pool.map(lambda block: installed.fault(block, python, environment), sample)
         assert not (text := "\n".join(filter(None, faults))), text
