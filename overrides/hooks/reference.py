@@ -95,6 +95,7 @@ def page(room: str, facts: dict[str, Any], language: str, titles: dict[str, str]
     lines = [
         "---",
         'description: "' + texts["description"].format(f"llmbook.{room}", facts[language]) + '"',
+        "search: {boost: 0.5}",  # who looks for a subject looks for the page that explains it
         "---",
         "",
         f"# llmbook.{room} {{ #api-{room} }}",

@@ -34,7 +34,11 @@ def shown(html: str) -> tuple[int, list[str]]:
 def sources(page: Path) -> list[Path]:
     """The files whose blocks a page shows: itself, and the modules that it documents."""
     modules = re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return [page, *(ROOT / (module.replace(".", "/") + ".py") for module in modules)]
+    found = [page]
+    for module in modules:
+        path = ROOT.joinpath(*module.split("."))
+        found += sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    return found
 
 
 @pytest.mark.last
