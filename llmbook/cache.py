@@ -114,22 +114,22 @@ class RaggedCache:
     The slot of a token is its position. So nothing is moved when a token is added, a row is
     shortened by lowering its length, and padding is simply overwritten:
 
-    | slot  | 0   | 1   | 2   | 3   | 4   | 5   | length |
-    |-------|-----|-----|-----|-----|-----|-----|--------|
-    | row 0 | t   | t   | t   | t   | x   |     | 4      |
-    | row 1 | t   | t   |     |     |     |     | 2      |
-    | row 2 | t   | t   | t   | x   | x   |     | 3      |
+    |       | slots 0 to 5  | length |
+    |-------|---------------|--------|
+    | row 0 | `t t t t x -` | 4      |
+    | row 1 | `t t - - - -` | 2      |
+    | row 2 | `t t t x x -` | 3      |
 
     Here ``t`` is a token, and ``x`` is left over and will be overwritten. What each call then makes
     of the lengths:
 
-    | call, one after the other                      | lengths   |
-    |------------------------------------------------|-----------|
-    | a step that reads one token of each row        | [5, 3, 4] |
-    | `truncate([4, 3, 1])`                          | [4, 3, 1] |
-    | `retire(0)`: the last row takes its place      | [1, 3]    |
-    | `revive()`, behind the others                  | [1, 3, 4] |
-    | `select([2, 2])`: two copies of it             | [4, 4]    |
+    | call, one after the other                 | lengths   |
+    |-------------------------------------------|-----------|
+    | a step that reads one token of each row   | [5, 3, 4] |
+    | `truncate([4, 3, 1])`                     | [4, 3, 1] |
+    | `retire(0)`: the last row takes its place | [1, 3]    |
+    | `revive()`, behind the others             | [1, 3, 4] |
+    | `select([2, 2])`: two copies of it        | [4, 4]    |
 
     A model reads in a [`step`][llmbook.cache.RaggedCache.step]; all else may be called between two
     steps, in any order. See [the cache][kv-cache].

@@ -22,14 +22,9 @@ from llmbook._files import read_json, reading
 from llmbook.gpt import GPTConfig
 from llmbook.positions import RopeScaling
 from llmbook.pretrained import fetch
+from llmbook.pretrained.configs import read_config
 from llmbook.pretrained.gguf import read_gguf
-from llmbook.pretrained.layouts import (
-    Layout,
-    StoredTensor,
-    build,
-    open_safetensors,
-    read_config,
-)
+from llmbook.pretrained.layouts import Layout, StoredTensor, build, open_safetensors
 from llmbook.pretrained.model import Pretrained
 from llmbook.tokenizer import Tokenizer
 

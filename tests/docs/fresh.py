@@ -123,8 +123,6 @@ def _run(source: str, filename: str, timeout: float, shake: int, parent: Path) -
 def _work(
     source: str, filename: str, folder: str, streams: str, shake: int, sender: Connection
 ) -> None:
-    if hasattr(os, "nice"):
-        os.nice(10)  # the other tests go first: they run one by one, and the blocks fill the gaps
     os.chdir(folder)
     os.environ.update(MPLBACKEND="Agg", HF_HUB_OFFLINE="1")
     _scramble()

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from llmbook.gpt import GPT, GPTConfig
-from llmbook.pretrained.layouts import read_config
+from llmbook.pretrained.configs import read_config
 from llmbook.tokenizer import Tokenizer
 
 V = 260

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from llmbook.gpt import GPT
 from llmbook.pretrained import from_pretrained
-from llmbook.pretrained.layouts import Layout, StoredTensor, build, read_config
+from llmbook.pretrained.configs import read_config
+from llmbook.pretrained.layouts import Layout, StoredTensor, build
 from llmbook.tokenizer import Tokenizer
 from tests.support.folders import LLAMA, TINY, Bomb, V, llama_folder
 
