@@ -23,10 +23,10 @@ lint: .venv/all.stamp ## check the form of the code and its types
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test-book: .venv/all.stamp ## test the pages, their blocks and the site
+test-book: .venv/all.stamp chromium model ## test the pages, their blocks and the site
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/reference
 
-test-package: .venv/all.stamp ## test the package, also against torch and transformers
+test-package: .venv/all.stamp model ## test the package, also against torch and transformers
 	$(BIN)/python -m pytest tests/unit tests/reference
 
 outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams anew
@@ -54,7 +54,7 @@ installed: .venv/all.stamp ## run the blocks of the built site where only the wh
 	$(BIN)/python -m tests.docs.installed
 
 canary: .venv/all.stamp ## build with Zensical, the heir of MkDocs, and list what would be lost
-	$(BIN)/pip install -q zensical==0.0.73
+	$(BIN)/pip install -q zensical==0.0.73 -c constraints.txt
 	PYTHONPATH=overrides/hooks $(BIN)/python -m tests.docs.canary
 
 bench: .venv/all.stamp model ## run the speed comparisons

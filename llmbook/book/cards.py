@@ -1,18 +1,15 @@
 """The models that come with the book: where they are, and the card that tells how each was made."""
 
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from llmbook._files import write_json
+from llmbook.lm.shipped import DATA
 
 __all__ = ["DATA", "write_card"]
-
-DATA = Path(str(resources.files("llmbook") / "book" / "data"))
-"""Where the book's own data and models are, a folder for each model."""
 
 
 def write_card(

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from llmbook._files import read_json
 
-__all__ = ["Card", "folder_of", "trained"]
+__all__ = ["DATA", "Card", "folder_of", "trained"]
 
-_DATA = Path(str(files("llmbook") / "book" / "data"))
+DATA = Path(str(files("llmbook") / "book" / "data"))
+"""Where the book's own data and models are, a folder for each model."""
 
 
 class Card(NamedTuple):
@@ -21,13 +22,13 @@ class Card(NamedTuple):
 
 def folder_of(name: str) -> Path | None:
     """Where a model that comes with the book is; none, if there is none of that name."""
-    folder = _DATA / name
+    folder = DATA / name
     return folder if re.fullmatch(r"[\w-]+", name) and (folder / "config.json").exists() else None
 
 
 def trained() -> dict[str, Card]:
     """The models that come with the book, trained for one strategy on one task, by their names."""
-    cards = {path.parent.name: read_json(path) for path in sorted(_DATA.glob("*/card.json"))}
+    cards = {path.parent.name: read_json(path) for path in sorted(DATA.glob("*/card.json"))}
     return {
         name: Card(card["task"], card["strategy"])
         for name, card in cards.items()
