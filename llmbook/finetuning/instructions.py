@@ -38,7 +38,7 @@ class Example(NamedTuple):
     """What a model reads, and which tokens of it are to be learned."""
 
     ids: list[int]
-    counted: list[bool]  # one for each id: True if it belongs to an answer
+    loss_mask: list[bool]  # one for each id: True if it belongs to an answer
 
     @classmethod
     def of(cls, prompt: Sequence[int], answer: Sequence[int]) -> "Example":
@@ -90,7 +90,7 @@ def chat_example(tokenizer: Tokenizer, turns: Sequence[tuple[str, str]]) -> Exam
     for prompt, answer in turns:
         asked = [user, *tokenizer.encode(prompt), end, assistant]
         turn = Example.of(asked, [*tokenizer.encode(answer), end])
-        example = Example(example.ids + turn.ids, example.counted + turn.counted)
+        example = Example(example.ids + turn.ids, example.loss_mask + turn.loss_mask)
     return example
 
 
@@ -125,21 +125,21 @@ def answer_batch(
         raise ValueError("examples must hold at least one example, got none")
     width = min(max_length + 1, max(len(example.ids) for example in examples))
     tokens = torch.full((len(examples), width), pad_id)
-    counted = torch.zeros(len(examples), width, dtype=torch.bool)
+    loss_mask = torch.zeros(len(examples), width, dtype=torch.bool)
     for i, example in enumerate(examples):
         _check_answer(i, example, max_length)
         length = min(len(example.ids), width)
         tokens[i, :length] = torch.tensor(example.ids[:length])
-        counted[i, :length] = torch.tensor(example.counted[:length])
-    return tokens, counted
+        loss_mask[i, :length] = torch.tensor(example.loss_mask[:length])
+    return tokens, loss_mask
 
 
 def _check_answer(index: int, example: Example, max_length: int) -> None:
     # The first token of a row is asked for by nothing before it.
-    if not any(example.counted[1 : max_length + 1]):
+    if not any(example.loss_mask[1 : max_length + 1]):
         raise ValueError(
             f"examples[{index}] must have a prompt, and an answer that begins within max_length "
-            f"({max_length}), got {len(example.ids)} tokens, {sum(example.counted)} of answers"
+            f"({max_length}), got {len(example.ids)} tokens, {sum(example.loss_mask)} of answers"
         )
 
 
@@ -200,8 +200,8 @@ def answer_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     Returns:
         The mean over all tokens of answers in the batch, in nats, a scalar.
     """
-    tokens, counted = batch
-    return language_model_loss(model, tokens, counted)
+    tokens, loss_mask = batch
+    return language_model_loss(model, tokens, loss_mask)
 
 
 def answer_accuracy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> float:
@@ -218,11 +218,11 @@ def answer_accuracy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> float:
     Returns:
         The share, from 0 to 1.
     """
-    tokens, counted = batch
+    tokens, loss_mask = batch
     was_training = model.training
     model.eval()
     with torch.no_grad():
         guesses = model(tokens[:, :-1]).argmax(dim=-1)
     model.train(was_training)
-    right = (guesses == tokens[:, 1:]) | ~counted[:, 1:]
+    right = (guesses == tokens[:, 1:]) | ~loss_mask[:, 1:]
     return float(right.all(dim=1).double().mean())

@@ -17,7 +17,7 @@ _IGNORED = -100  # as an answer: this position does not count
 
 
 def next_token_loss(
-    logits: Tensor, tokens: Tensor, *, pad_id: int | None = None, counted: Tensor | None = None
+    logits: Tensor, tokens: Tensor, *, pad_id: int | None = None, loss_mask: Tensor | None = None
 ) -> Tensor:
     r"""Cross-entropy of each token given what comes before it, averaged over those that count.
 
@@ -27,14 +27,15 @@ def next_token_loss(
         logits: Shape ``(B, T, V)``, computed from ``tokens[:, :-1]``.
         tokens: Token ids, shape ``(B, T + 1)``: the input and, one place later, the answer.
         pad_id: Token that does not count, wherever it stands.
-        counted: ``False`` where a token shall be read but not learned, boolean of shape
-            ``(B, T + 1)``; the first column, which nothing predicts, does not matter.
+        loss_mask: ``True`` where the loss of a token counts, ``False`` where it is only read,
+            boolean of shape ``(B, T + 1)``; the first column, which nothing predicts, does not
+            matter.
 
     Returns:
         The loss in nats a token, a scalar; not a number if no token counts.
 
     Raises:
-        ValueError: If ``tokens`` is not one longer than ``logits``, or ``counted`` does not fit.
+        ValueError: If ``tokens`` is not one longer than ``logits``, or ``loss_mask`` does not fit.
     """
     if logits.dim() != 3 or tokens.shape != (logits.size(0), logits.size(1) + 1):
         raise ValueError(
@@ -42,13 +43,13 @@ def next_token_loss(
             f"got {tuple(tokens.shape)} and {tuple(logits.shape)}"
         )
     answers = tokens[:, 1:].long()
-    if counted is not None:
-        if counted.shape != tokens.shape or counted.dtype != torch.bool:
+    if loss_mask is not None:
+        if loss_mask.shape != tokens.shape or loss_mask.dtype != torch.bool:
             raise ValueError(
-                f"counted must be boolean of the shape of tokens {tuple(tokens.shape)}, "
-                f"got shape {tuple(counted.shape)} of {counted.dtype}"
+                f"loss_mask must be boolean of the shape of tokens {tuple(tokens.shape)}, "
+                f"got shape {tuple(loss_mask.shape)} of {loss_mask.dtype}"
             )
-        answers = answers.masked_fill(~counted[:, 1:], _IGNORED)
+        answers = answers.masked_fill(~loss_mask[:, 1:], _IGNORED)
     if pad_id is not None:
         answers = answers.masked_fill(answers == pad_id, _IGNORED)
     # In half precision the sums would add up badly: at least float32.

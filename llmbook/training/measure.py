@@ -33,7 +33,9 @@ END = "<|endoftext|>"
 what it says after the last."""
 
 
-def language_model_loss(model: nn.Module, tokens: Tensor, counted: Tensor | None = None) -> Tensor:
+def language_model_loss(
+    model: nn.Module, tokens: Tensor, loss_mask: Tensor | None = None
+) -> Tensor:
     """The loss of a model that predicts every token from those before it.
 
     It is what [`train`][llmbook.training.train] asks for, with batches of tokens alone.
@@ -41,12 +43,12 @@ def language_model_loss(model: nn.Module, tokens: Tensor, counted: Tensor | None
     Args:
         model: From tokens ``(B, T)`` to logits ``(B, T, V)``.
         tokens: Token ids, shape ``(B, T + 1)``.
-        counted: As for [`next_token_loss`][llmbook.training.next_token_loss].
+        loss_mask: As for [`next_token_loss`][llmbook.training.next_token_loss].
 
     Returns:
         The mean over the tokens that count, in nats, a scalar.
     """
-    return next_token_loss(model(tokens[:, :-1]), tokens, counted=counted)
+    return next_token_loss(model(tokens[:, :-1]), tokens, loss_mask=loss_mask)
 
 
 def stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:

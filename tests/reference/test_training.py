@@ -43,12 +43,12 @@ def new_gpt(dtype: torch.dtype = torch.float64) -> GPT:
 def test_the_loss_is_torchs_in_float32_or_more(dtype):
     torch.manual_seed(0)
     logits, tokens = torch.randn(2, 5, 40).mul(30).to(dtype), torch.randint(40, (2, 6))
-    counted = torch.rand(2, 6) < 0.7
-    answers = tokens[:, 1:].masked_fill(~counted[:, 1:], -100)
+    loss_mask = torch.rand(2, 6) < 0.7
+    answers = tokens[:, 1:].masked_fill(~loss_mask[:, 1:], -100)
     wide = logits.double() if dtype == torch.float64 else logits.float()
     expected = F.cross_entropy(wide.flatten(0, 1), answers.flatten())
-    torch.testing.assert_close(next_token_loss(logits, tokens, counted=counted), expected)
-    assert next_token_loss(logits, tokens, counted=torch.zeros_like(counted)).isnan()
+    torch.testing.assert_close(next_token_loss(logits, tokens, loss_mask=loss_mask), expected)
+    assert next_token_loss(logits, tokens, loss_mask=torch.zeros_like(loss_mask)).isnan()
 
 
 def test_adamw_is_what_the_paper_writes():

@@ -40,13 +40,13 @@ FORMATS = ("direct", "chain-of-thought", "least-to-most")
 def texts(recipe: Recipe, count: int = 30) -> list[str]:
     """Rows as texts, what is learned in brackets."""
     found = []
-    for ids, learned in islice(batches(recipe), count):
-        for row_ids, row_learned in zip(ids.tolist(), learned.tolist(), strict=True):
+    for ids, loss_mask in islice(batches(recipe), count):
+        for row_ids, row_mask in zip(ids.tolist(), loss_mask.tolist(), strict=True):
             pieces = [
                 f"[{tokenizer(recipe.task).decode([i])}]"
-                if on
+                if in_loss
                 else tokenizer(recipe.task).decode([i])
-                for i, on in zip(row_ids, row_learned, strict=True)
+                for i, in_loss in zip(row_ids, row_mask, strict=True)
             ]
             found.append("".join(pieces).rstrip("!"))  # id 0 pads
     return found
@@ -343,7 +343,7 @@ def test_so_many_rows_are_counterfactual(form, share):
     for _ in range(1000):
         pieces = row(recipe, "walk opposite left and jump around right", generator)
         # Otherwise all is learned but the prompts.
-        made_up += any(not piece.learned and not piece.text.endswith(":") for piece in pieces)
+        made_up += any(not piece.in_loss and not piece.text.endswith(":") for piece in pieces)
     assert made_up / 1000 == pytest.approx(share, abs=0.05)
 
 

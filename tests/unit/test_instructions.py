@@ -53,15 +53,15 @@ def test_the_loss_is_the_mean_over_answer_tokens(pairs, pad_id):
 
 @given(pairs=pairs, seed=st.integers(0, 99))
 def test_as_targets_the_tokens_of_the_prompt_do_not_matter(pairs, seed):
-    tokens, counted = answer_batch([Example.of(*pair) for pair in pairs], max_length=12)
+    tokens, loss_mask = answer_batch([Example.of(*pair) for pair in pairs], max_length=12)
     torch.manual_seed(seed)
     logits = torch.randn(*tokens[:, 1:].shape, 13, dtype=torch.float64, requires_grad=True)
     losses, gradients = [], []
-    for asked in (tokens, torch.where(counted, tokens, torch.randint(13, tokens.shape))):
-        losses.append(next_token_loss(logits, asked, counted=counted))
+    for asked in (tokens, torch.where(loss_mask, tokens, torch.randint(13, tokens.shape))):
+        losses.append(next_token_loss(logits, asked, loss_mask=loss_mask))
         gradients += torch.autograd.grad(losses[-1], logits)
     assert torch.equal(*losses) and torch.equal(*gradients)
-    assert gradients[0].any(dim=2).equal(counted[:, 1:])  # where nothing is learned, no gradient
+    assert gradients[0].any(dim=2).equal(loss_mask[:, 1:])  # where nothing is learned, no gradient
 
 
 @given(pairs=pairs)
@@ -95,9 +95,9 @@ def test_one_wrong_token_makes_an_answer_wrong():
 
 def test_rows_are_padded_and_cut_at_their_end():
     examples = [Example.of([1], [2, 3, 4, 5, 6]), Example.of([7, 8], [9])]
-    tokens, counted = answer_batch(examples, max_length=4, pad_id=12)
+    tokens, loss_mask = answer_batch(examples, max_length=4, pad_id=12)
     assert tokens.tolist() == [[1, 2, 3, 4, 5], [7, 8, 9, 12, 12]]
-    assert counted.tolist() == [[False, *[True] * 4], [False, False, True, False, False]]
+    assert loss_mask.tolist() == [[False, *[True] * 4], [False, False, True, False, False]]
     assert tokens.dtype == torch.int64
     whole, _ = answer_batch(examples, max_length=99)
     assert whole.shape == (2, 6)  # no wider than the longest
@@ -105,9 +105,9 @@ def test_rows_are_padded_and_cut_at_their_end():
 
 def test_an_answer_that_was_cut_does_not_end():
     example = chat_example(TOKENIZER, [("ab", "cdef")])
-    tokens, counted = answer_batch([example], max_length=len(example.ids) - 2)
-    assert END not in tokens[counted].tolist()
-    assert TOKENIZER.decode(tokens[counted].tolist()) == "cdef"
+    tokens, loss_mask = answer_batch([example], max_length=len(example.ids) - 2)
+    assert END not in tokens[loss_mask].tolist()
+    assert TOKENIZER.decode(tokens[loss_mask].tolist()) == "cdef"
 
 
 texts = st.text(max_size=6)
@@ -118,7 +118,7 @@ def test_a_conversation_is_its_turns_and_its_prompt_is_how_it_begins(turns, prom
     read = chat_prompt(TOKENIZER, prompt, turns)
     whole = chat_example(TOKENIZER, [*turns, (prompt, answer)])
     assert whole.ids == [*read, *TOKENIZER.encode(answer), END]
-    learned = [i for i, counts in zip(whole.ids, whole.counted, strict=True) if counts]
+    learned = [i for i, counts in zip(whole.ids, whole.loss_mask, strict=True) if counts]
     expected = [i for _, said in [*turns, (prompt, answer)] for i in (*TOKENIZER.encode(said), END)]
     assert learned == expected
     assert read[-1] == ASSISTANT and read.count(USER) == len(turns) + 1
@@ -144,9 +144,9 @@ def test_every_pass_shows_each_example_once_in_another_order():
 
 def test_batches_are_cut_and_padded_as_asked():
     examples = [Example.of([1], [2, 3, 4, 5]), Example.of([6], [7])]
-    [(tokens, counted)] = islice(AnswerBatches(examples, 2, max_length=2, pad_id=9), 1)
+    [(tokens, loss_mask)] = islice(AnswerBatches(examples, 2, max_length=2, pad_id=9), 1)
     assert sorted(tokens.tolist()) == [[1, 2, 3], [6, 7, 9]]
-    assert counted.sum() == 3
+    assert loss_mask.sum() == 3
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,10 @@ def test_the_loss_is_a_mean_and_the_likelihood_a_sum(tokenizer, model):
     model.eval()
     loss = language_model_loss(model, ids[None])
     assert sequence_nll(model, ids) == pytest.approx(loss.item() * (len(ids) - 1), rel=1e-6)
-    counted = torch.zeros(1, len(ids), dtype=torch.bool)
-    counted[0, 3] = True
+    loss_mask = torch.zeros(1, len(ids), dtype=torch.bool)
+    loss_mask[0, 3] = True
     expected = -model(ids[None, :-1])[0, 2].log_softmax(-1)[ids[3]]
-    torch.testing.assert_close(language_model_loss(model, ids[None], counted), expected)
+    torch.testing.assert_close(language_model_loss(model, ids[None], loss_mask), expected)
 
 
 def test_a_text_longer_than_the_model_reads_is_read_in_pieces(tokenizer, model):

@@ -49,29 +49,30 @@ def test_a_warm_up_longer_than_the_run_is_no_fault():
     seed=st.integers(0, 99),
     T=st.integers(1, 6),
     pad_id=st.sampled_from([None, 0, 3]),
-    with_counted=st.booleans(),
+    with_mask=st.booleans(),
 )
-def test_the_loss_is_the_mean_surprise_of_what_counts(seed, T, pad_id, with_counted):
+def test_the_loss_is_the_mean_surprise_of_what_counts(seed, T, pad_id, with_mask):
     torch.manual_seed(seed)
     logits, tokens = torch.randn(3, T, 7, dtype=torch.float64), torch.randint(7, (3, T + 1))
     tokens[0, 1] = 5  # something counts
-    counted = torch.rand(3, T + 1) < 0.6
-    counted[0, 1] = True
+    loss_mask = torch.rand(3, T + 1) < 0.6
+    loss_mask[0, 1] = True
     surprises = [
         -math.log(logits[b, t].softmax(dim=0)[tokens[b, t + 1]].item())
         for b in range(3)
         for t in range(T)
-        if tokens[b, t + 1] != pad_id and (counted[b, t + 1] or not with_counted)
+        if tokens[b, t + 1] != pad_id and (loss_mask[b, t + 1] or not with_mask)
     ]
-    loss = next_token_loss(logits, tokens, pad_id=pad_id, counted=counted if with_counted else None)
+    mask = loss_mask if with_mask else None
+    loss = next_token_loss(logits, tokens, pad_id=pad_id, loss_mask=mask)
     assert loss.item() == pytest.approx(sum(surprises) / len(surprises))
 
 
 def test_what_does_not_count_has_no_gradient():
     logits = torch.randn(2, 3, 7, requires_grad=True)
     tokens = torch.tensor([[1, 2, 3, 0], [1, 2, 0, 0]], dtype=torch.int32)
-    counted = torch.tensor([[True, False, True, True], [False, True, True, True]])
-    next_token_loss(logits, tokens, pad_id=0, counted=counted).backward()
+    loss_mask = torch.tensor([[True, False, True, True], [False, True, True, True]])
+    next_token_loss(logits, tokens, pad_id=0, loss_mask=loss_mask).backward()
     touched = logits.grad.abs().sum(dim=-1) > 0
     assert touched.tolist() == [[False, True, False], [True, False, False]]
 
@@ -119,9 +120,11 @@ def test_matrices_decay_and_vectors_do_not():
         ),
         (
             lambda: next_token_loss(
-                torch.zeros(2, 3, 5), torch.zeros(2, 4, dtype=torch.long), counted=torch.ones(2, 4)
+                torch.zeros(2, 3, 5),
+                torch.zeros(2, 4, dtype=torch.long),
+                loss_mask=torch.ones(2, 4),
             ),
-            r"counted must be boolean of the shape of tokens \(2, 4\), got .* torch.float32",
+            r"loss_mask must be boolean of the shape of tokens \(2, 4\), got .* torch.float32",
         ),
         (lambda: TrainingConfig(steps=0), "steps must be at least 1, got 0"),
         (lambda: TrainingConfig(accumulation=0), "accumulation must be at least 1, got 0"),

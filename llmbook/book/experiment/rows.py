@@ -92,7 +92,7 @@ class Piece(NamedTuple):
     """A part of a row."""
 
     text: str
-    learned: bool
+    in_loss: bool  # whether it is learned, and not only read
 
 
 def _read(text: str) -> Piece:
@@ -162,11 +162,11 @@ def _history(
         answers = _made_up(recipe, steps, generator)
     pieces: Row = []
     for step in steps:
-        learned = step not in made_up
-        pieces += [_read(f" {step}\nA:"), Piece(f" {_write(recipe, answers[step])}", learned)]
-        pieces.append(Piece("\nQ:", learned))
+        in_loss = step not in made_up
+        pieces += [_read(f" {step}\nA:"), Piece(f" {_write(recipe, answers[step])}", in_loss)]
+        pieces.append(Piece("\nQ:", in_loss))
     # After the last answer comes the end of the row in place of another question.
-    return [_read("\nQ:"), *pieces[:-1], Piece("\n", pieces[-1].learned)]
+    return [_read("\nQ:"), *pieces[:-1], Piece("\n", pieces[-1].in_loss)]
 
 
 def _thought(
@@ -296,7 +296,7 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         recipe: The recipe.
 
     Yields:
-        Token ids, shape ``(B, T + 1)``, and where they are learned, boolean of the same shape.
+        Token ids, shape ``(B, T + 1)``, and their loss mask, boolean of the same shape.
     """
     # A stream of its own, so that rows depend on nothing else that is drawn with this seed: a run
     # that goes on skips the batches it has read, which must come again as they were.
@@ -337,7 +337,7 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         for pairs in together:
             yield (
                 pad_sequence([torch.tensor(ids) for ids, _ in pairs], batch_first=True),
-                pad_sequence([torch.tensor(learned) for _, learned in pairs], batch_first=True),
+                pad_sequence([torch.tensor(loss_mask) for _, loss_mask in pairs], batch_first=True),
             )
 
 
@@ -357,14 +357,14 @@ def _forms() -> list[list[str]]:
 
 
 def _encode(task: Task, pieces: Row) -> tuple[list[int], list[bool]]:
-    """The ids of a row, and for each whether it is learned."""
+    """The ids of a row, and its loss mask: for each id whether it is learned."""
     # Piece by piece, so that no token lies half in what is learned. The ids are those of the whole
     # text, which a model will be asked in: each piece begins with a blank or a mark, where a word
     # begins anyway.
     ids: list[int] = []
-    learned: list[bool] = []
+    loss_mask: list[bool] = []
     for piece in pieces:
         new = tokenizer(task).encode(piece.text)
         ids += new
-        learned += [piece.learned] * len(new)
-    return ids, learned
+        loss_mask += [piece.in_loss] * len(new)
+    return ids, loss_mask
