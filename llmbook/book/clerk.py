@@ -27,10 +27,10 @@ __all__ = [
     "CONFIG",
     "LINEAR_MAPS",
     "TOKENIZER",
-    "draw",
     "load_model",
     "read",
     "read_grouped",
+    "sample_numbers",
     "write",
 ]
 
@@ -59,7 +59,7 @@ _LIMIT = 10**5
 _FOLDER = DATA / "clerk"
 
 
-def draw(count: int, seed: int, *, least: int = 0) -> list[int]:
+def sample_numbers(count: int, seed: int, *, least: int = 0) -> list[int]:
     """Random numbers, long ones more often than short ones, but each length quite often.
 
     Args:
@@ -77,7 +77,7 @@ def draw(count: int, seed: int, *, least: int = 0) -> list[int]:
         raise ValueError(f"least must lie between 0 and {_LIMIT - 1}, got {least}")
     generator, numbers = torch.Generator().manual_seed(seed), list[int]()
     while len(numbers) < count:
-        drawn = [number % _LIMIT for number in numerals.draw(count, generator)]
+        drawn = [number % _LIMIT for number in numerals.sample_numbers(count, generator)]
         numbers += [number for number in drawn if number >= least]
     return numbers[:count]
 
@@ -137,7 +137,8 @@ def _make(folder: Path) -> None:
     torch.set_num_threads(1)  # so small a model gains nothing from a second one
     torch.manual_seed(0)
     kinds: list[Callable[[int], Example]] = [read, write, partial(write, grouped=True)]
-    ids = [i for n, number in enumerate(draw(60_000, 0)) for i in kinds[n % 3](number).ids]
+    numbers = sample_numbers(60_000, 0)
+    ids = [i for n, number in enumerate(numbers) for i in kinds[n % 3](number).ids]
 
     batches = TokenBatches(torch.tensor(ids), 16, 64)
     model = GPT(CONFIG)

@@ -25,10 +25,10 @@ __all__ = [
     "CONFIG",
     "VOCABULARY",
     "batch",
-    "draw",
     "from_chinese",
     "load_losses",
     "load_model",
+    "sample_numbers",
     "text",
     "to_chinese",
 ]
@@ -127,7 +127,7 @@ def from_chinese(numeral: str) -> int:
     return number
 
 
-def draw(count: int, generator: torch.Generator) -> list[int]:
+def sample_numbers(count: int, generator: torch.Generator) -> list[int]:
     """Random numbers, of every length from one to eight digits equally often.
 
     Args:
@@ -218,7 +218,7 @@ def _make(folder: Path) -> None:
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
-            yield batch(draw(64, generator))
+            yield batch(sample_numbers(64, generator))
 
     def loss_of(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         source, target = batch

@@ -13,13 +13,14 @@ def test_every_character_is_one_token():
 
 
 def test_numbers_are_drawn_as_asked():
-    numbers = clerk.draw(2000, 3, least=1000)
+    numbers = clerk.sample_numbers(2000, 3, least=1000)
     assert len(numbers) == 2000 and min(numbers) >= 1000 and max(numbers) < 100_000
-    assert numbers == clerk.draw(2000, 3, least=1000) != clerk.draw(2000, 4, least=1000)
-    assert {len(str(number)) for number in clerk.draw(500, 0)} == {1, 2, 3, 4, 5}
+    assert numbers == clerk.sample_numbers(2000, 3, least=1000)
+    assert numbers != clerk.sample_numbers(2000, 4, least=1000)
+    assert {len(str(number)) for number in clerk.sample_numbers(500, 0)} == {1, 2, 3, 4, 5}
     for least in (-1, 100_000):
         with pytest.raises(ValueError, match=f"least must lie between 0 and 99999, got {least}"):
-            clerk.draw(1, 0, least=least)
+            clerk.sample_numbers(1, 0, least=least)
 
 
 def test_the_conversations_are_as_described():
@@ -35,7 +36,7 @@ def test_the_conversations_are_as_described():
 def test_it_knows_its_trade_and_not_the_other_style():
     model = clerk.load_model()
     assert not model.training
-    numbers = clerk.draw(200, 1, least=1000)
+    numbers = clerk.sample_numbers(200, 1, least=1000)
 
     def share(kind) -> float:
         return answer_accuracy(model, answer_batch([kind(n) for n in numbers], max_length=64))

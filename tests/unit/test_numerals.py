@@ -57,16 +57,16 @@ def test_batches_hold_what_went_in(numbers):
 
 
 def test_numbers_are_drawn_from_every_length():
-    numbers = numerals.draw(8000, torch.Generator().manual_seed(0))
+    numbers = numerals.sample_numbers(8000, torch.Generator().manual_seed(0))
     lengths = [len(str(number)) for number in numbers]
     # A tenth of the numbers below 10^n have fewer digits, so length 1 gets a little more.
     assert all(800 < lengths.count(length) < 1300 for length in range(1, 9))
-    assert numbers == numerals.draw(8000, torch.Generator().manual_seed(0))
+    assert numbers == numerals.sample_numbers(8000, torch.Generator().manual_seed(0))
 
 
 def test_the_model_that_comes_with_the_book_reads_numerals():
     model = numerals.load_model()
-    numbers = numerals.draw(500, torch.Generator().manual_seed(12345))
+    numbers = numerals.sample_numbers(500, torch.Generator().manual_seed(12345))
     source, _ = numerals.batch(numbers)
     answers = [numerals.text(ids) for ids in greedy_decode(model, source, 9)]
     right = sum(answer == str(number) for answer, number in zip(answers, numbers, strict=True))
