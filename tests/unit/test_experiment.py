@@ -17,11 +17,11 @@ from llmbook.book.experiment.__main__ import main
 from llmbook.book.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
 from llmbook.book.experiment.run import (
     Sizes,
-    grade,
+    grade_answer,
     name_of,
     plan,
     problems,
-    run,
+    run_experiment,
     search,
     strategy_of,
 )
@@ -139,7 +139,7 @@ def test_a_right_model_would_be_right(form):
     ):
         recipe = Recipe(task, form, counterfactual=False)
         for trace in strategy_of(recipe).solve_all(posed, Oracle(recipe, story)):
-            assert grade(trace.problem, trace.answer), trace
+            assert grade_answer(trace.problem, trace.answer), trace
             assert not trace.issues
 
 
@@ -193,7 +193,7 @@ def miniature(tmp_path_factory):
         replace(Recipe("chains", form), steps=30, tokens_per_step=200) for form in FORMATS
     ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400, learning_rate=4e-3)]
     sizes = Sizes(short=20, choice=5, long=30, chains=4)
-    run(recipes, out, sizes=sizes)
+    run_experiment(recipes, out, sizes=sizes)
     return recipes, out, sizes
 
 
@@ -242,7 +242,7 @@ def test_what_is_there_is_not_made_again(miniature):
 
     recipes, out, sizes = miniature
     before = made()
-    run(recipes, out, sizes=sizes)
+    run_experiment(recipes, out, sizes=sizes)
     assert before == made()
     with pytest.raises(ValueError, match="folder must be new or of this recipe"):
         train_model(replace(recipes[0], seed=5), out / name_of(recipes[0]))
@@ -270,7 +270,7 @@ def test_a_model_that_was_not_asked_everything_is_left_out(miniature, tmp_path, 
             patch.setattr("llmbook.book.experiment.ship.SHIPPED", {"a": folder.name})
             with pytest.raises(ValueError, match=f"lacks {folder.name}"):
                 ship(tmp_path, tmp_path / "data")
-        run(recipes, tmp_path, sizes=sizes)
+        run_experiment(recipes, tmp_path, sizes=sizes)
         assert len(asked) == count and read_results(tmp_path) == whole
         asked.clear()
     told = json.loads((folder / "done.json").read_text())
@@ -307,7 +307,7 @@ class Deadly(Recipe):
 def test_a_killed_process_ends_the_run(tmp_path):
     recipes = [Deadly("chains", "direct"), Recipe("chains", "direct", steps=1, seed=1)]
     with pytest.raises(BrokenProcessPool):
-        run(recipes, tmp_path, sizes=Sizes(1, 1, 1, 1), processes=2)
+        run_experiment(recipes, tmp_path, sizes=Sizes(1, 1, 1, 1), processes=2)
 
 
 def test_if_a_model_fails_no_other_is_begun(tmp_path):
@@ -317,7 +317,7 @@ def test_if_a_model_fails_no_other_is_begun(tmp_path):
         folder.mkdir()
         (folder / "recipe.json").write_text(json.dumps({"recipe": {}}))
     with pytest.raises(ValueError, match="folder must be new or of this recipe"):
-        run(small, tmp_path, sizes=Sizes(1, 1, 1, 1), processes=2)
+        run_experiment(small, tmp_path, sizes=Sizes(1, 1, 1, 1), processes=2)
     assert [*read_results(tmp_path)] == [name_of(small[0])]  # what was under way was finished
     assert not any((tmp_path / name_of(recipe)).exists() for recipe in small[3:])
 
@@ -331,7 +331,7 @@ def test_if_a_model_fails_no_other_is_begun(tmp_path):
     ],
 )  # fmt: skip
 def test_actions_count_however_they_are_written(answer, right):
-    assert grade(scan.pose("walk twice"), answer) == right
+    assert grade_answer(scan.pose("walk twice"), answer) == right
 
 
 @pytest.mark.parametrize(
@@ -385,8 +385,8 @@ def test_the_same_recipe_gives_the_same_batches():
         (lambda tmp: Recipe("scan", "vote"), "format must be one of"),
         (lambda tmp: Recipe("scan", "direct", steps=0), "steps must be at least 1"),
         (lambda tmp: read_results(tmp), "out must hold complete transcripts"),
-        (lambda tmp: run(plan(), tmp, only="x"), "only must be how the name"),
-        (lambda tmp: run(plan(), tmp, processes=0), "processes must be at least 1"),
+        (lambda tmp: run_experiment(plan(), tmp, only="x"), "only must be how the name"),
+        (lambda tmp: run_experiment(plan(), tmp, processes=0), "processes must be at least 1"),
     ],
 )
 def test_bad_input_is_named(make, message, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from llmbook.book.experiment.run import Sizes, plan, run, search
+from llmbook.book.experiment.run import Sizes, plan, run_experiment, search
 from llmbook.book.experiment.table import keep_results, read_results, table
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {given.seeds}")
     processes = given.processes or max(1, torch.get_num_threads())
-    run(
+    run_experiment(
         search() if given.search else plan(range(given.seeds)), given.out,
         sizes=Sizes(), processes=processes, progress=True, only=given.only,
     )  # fmt: skip

@@ -35,11 +35,11 @@ from llmbook.tasks.problem import Problem, Step
 __all__ = [
     "DEPTHS",
     "Sizes",
-    "grade",
+    "grade_answer",
     "name_of",
     "plan",
     "problems",
-    "run",
+    "run_experiment",
     "search",
     "strategy_of",
 ]
@@ -175,8 +175,12 @@ def problems(recipe: Recipe, part: Part, sizes: Sizes) -> list[Problem]:
     return [scan.pose(command) for command in commands]
 
 
-def grade(problem: Problem | Step, answer: str) -> bool:
-    """Whether an answer is right: of a command, whether it asks for the same actions."""
+def grade_answer(problem: Problem | Step, answer: str) -> bool:
+    """Whether an answer is right: of a command, whether it asks for the same actions.
+
+    A model that learned without expressions writes a row of actions, such as ``WALK WALK``, which
+    the grader of the task itself refuses.
+    """
     if problem.answer.isdigit():
         return chains.grade(problem, answer)
     if not set("+(*") & set(answer):
@@ -192,7 +196,7 @@ def strategy_of(recipe: Recipe) -> Strategy:
     return strategy
 
 
-def run(
+def run_experiment(
     recipes: Iterable[Recipe],
     out: str | os.PathLike[str],
     *,

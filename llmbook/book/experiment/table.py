@@ -9,7 +9,7 @@ from typing import NamedTuple, get_args
 
 from llmbook.book.cards import DATA
 from llmbook.book.experiment._kept import keep, load
-from llmbook.book.experiment.run import Part, grade
+from llmbook.book.experiment.run import Part, grade_answer
 from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
 
 __all__ = ["Result", "Results", "keep_results", "load_results", "read_results", "table"]
@@ -56,12 +56,12 @@ def read_results(out: str | os.PathLike[str]) -> Results:
         traces = {part: read_transcript(folder / f"{part}.jsonl") for part in get_args(Part)}
         planned = [trace for trace in traces["long"] if trace.steps]
         results[folder.name] = Result(
-            score(traces["short"], grade),
-            score(traces["choice"], grade),
-            score(traces["long"], grade),
-            scores_by_size([*traces["short"], *traces["long"]], grade),
+            score(traces["short"], grade_answer),
+            score(traces["choice"], grade_answer),
+            score(traces["long"], grade_answer),
+            scores_by_size([*traces["short"], *traces["long"]], grade_answer),
             plan_score(planned),
-            step_score(planned, grade),
+            step_score(planned, grade_answer),
             facts["tokens"],
             facts["seconds"],
         )
