@@ -42,7 +42,7 @@ Seed = Annotated[int, typer.Option(help="The same seed draws the same.")]
 
 
 def solve(
-    question: Annotated[str, typer.Argument(help="The problem.")],
+    question: Annotated[str, typer.Argument(help="The problem.", metavar="QUESTION")],
     model: Solver = "scan-tiny",
     strategy: StrategyName = None,
     task: TaskName = None,
@@ -68,13 +68,11 @@ def solve(
     """
     from llmbook.cli import solving
 
-    with solving.as_typed():
-        setup = solving.prepare(
-            model, strategy, task,
-            chat=chat, max_new_tokens=max_new_tokens, options=solving.read_options(option or ()),
-        )  # fmt: skip
-        problem = setup.pose(question, context)
-        solution = setup.strategy.solve(problem, setup.model)
+    setup = solving.prepare(
+        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option
+    )
+    problem = setup.pose(question, context)
+    solution = setup.strategy.solve(problem, setup.model)
     errors = solving.model_errors([solution])
     if as_json or trace or solution.answer or not errors:
         text = solution.to_json() if as_json else str(solution) if trace else solution.answer
@@ -117,13 +115,11 @@ def evaluate(
     """
     from llmbook.cli import evaluating, solving
 
-    with solving.as_typed():
-        setup = solving.prepare(
-            model, strategy, task,
-            chat=chat, max_new_tokens=max_new_tokens, options=solving.read_options(option or ()),
-        )  # fmt: skip
-        problems = setup.task.problems(count, size=size, seed=seed)
-        evaluating.evaluate_and_report(setup, problems, out, batch_size, typer.echo)
+    setup = solving.prepare(
+        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option
+    )
+    problems = setup.task.problems(count, size=size, seed=seed)
+    evaluating.evaluate_and_report(setup, problems, out, batch_size, typer.echo)
 
 
 def compare(
@@ -143,7 +139,6 @@ def compare(
         llmbook compare a.jsonl b.jsonl
         ```
     """
-    from llmbook.cli import evaluating, solving
+    from llmbook.cli import evaluating
 
-    with solving.as_typed():
-        evaluating.compare(first, second, task, typer.echo)
+    evaluating.compare(first, second, task, typer.echo)

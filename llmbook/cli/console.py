@@ -5,12 +5,26 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from typer.core import TyperArgument
 
-_OTHER_NAMES = {"source": "model", "transcript": "out"}  # what functions call what is typed
+_PARAMETERS = {  # what functions call a parameter of a command, and its name there
+    "source": "model",
+    "base_url": "model",
+    "model or base_url": "model",
+    "transcript": "out",
+    "options": "option",
+    "problems[0]": "question",
+    "prompts[0]": "question",
+}
+_IN_WORDS = {  # and what no single parameter stands for
+    "api_key": "OPENAI_API_KEY",
+    "api_key, model or base_url": "OPENAI_API_KEY or --model",
+    "first and second": "FIRST and SECOND",
+}
 _EXAMPLES = re.compile(r"^(Examples:)\n+ *```bash\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 
@@ -36,11 +50,29 @@ def as_typed(text: str, parameters: Sequence[Any]) -> str:
         The message.
     """
     names = {parameter.name: _typed(parameter) for parameter in parameters if parameter.name}
-    names |= {other: names[name] for other, name in _OTHER_NAMES.items() if name in names}
-    subject = "|".join(map(re.escape, names))
+    called = {argument: names[name] for argument, name in _PARAMETERS.items() if name in names}
+    subjects = names | called | _IN_WORDS
+    subject = "|".join(map(re.escape, subjects))
     anywhere = "|".join(re.escape(name) for name in names if "_" in name)
-    text = re.sub(rf"^({subject})(?=(\[\d+\])? must\b)", lambda m: names[m[1]], text)
+    text = re.sub(rf"^({subject})(?=(\[\d+\])? must\b)", lambda m: subjects[m[1]], text)
+    if "option" in names:  # the hint of a server's error, as one may type it
+        text = re.sub(r"options=\{'(\w+)': None\}", r"--option \1=null", text)
     return re.sub(rf"\b({anywhere})\b", lambda m: names[m[1]], text) if anywhere else text
+
+
+@contextmanager
+def naming(**parameters: str) -> Iterator[None]:
+    """Let errors speak of a parameter of the command where their own word does not tell which.
+
+    Args:
+        parameters: For an argument that many functions have, such as ``name``, the parameter that
+            it stands for here.
+    """
+    try:
+        yield
+    except ValueError as error:
+        subject, must, rest = str(error).partition(" must ")
+        raise ValueError(f"{parameters.get(subject, subject)}{must}{rest}") from None
 
 
 def _typed(parameter: Any) -> str:

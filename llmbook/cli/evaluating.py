@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmbook import tasks
-from llmbook.cli.solving import Setup, as_typed, model_errors
+from llmbook.cli.console import naming
+from llmbook.cli.solving import Setup, model_errors
 from llmbook.evaluation import (
     Grade,
     cost,
@@ -89,7 +90,7 @@ def compare(first: Path, second: Path, task: str | None, write: Callable[[str], 
             task = named
     if task is None:
         raise ValueError(f"task must be given: neither {first} nor {second} names it")
-    with as_typed(name="--task"):
+    with naming(name="task"):
         grade = tasks.get(task).grade
     traces_of_first, traces_of_second = transcripts[first][1], transcripts[second][1]
     only_first, only_second, p = mcnemar(traces_of_first, traces_of_second, grade)

@@ -1,12 +1,12 @@
 """What the command `solve` does: a model, the strategy to ask it with, and a question."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from llmbook import tasks
+from llmbook.cli.console import naming
 from llmbook.lm.loading import load
 from llmbook.lm.protocol import LanguageModel
 from llmbook.lm.shipped import trained
@@ -15,42 +15,6 @@ from llmbook.prompting.presets import strategy_for
 from llmbook.prompting.strategies import Strategy
 from llmbook.prompting.trace import Trace
 from llmbook.tasks import Problem, Task
-
-# What errors name, and what the user has typed for it.
-_TYPED = {
-    "strategy": "--strategy",
-    "task": "--task",
-    "chat": "--chat",
-    "max_new_tokens": "--max-new-tokens",
-    "size": "--size",
-    "count": "--count",
-    "transcript": "--out",
-    "options": "--option",
-    "source": "--model",
-    "base_url": "--model",
-    "model or base_url": "--model",
-    "api_key": "OPENAI_API_KEY",
-    "api_key, model or base_url": "OPENAI_API_KEY or --model",
-    "problems[0]": "QUESTION",
-    "prompts[0]": "QUESTION",
-    "first and second": "FIRST and SECOND",
-}
-
-
-@contextmanager
-def as_typed(**names: str) -> Iterator[None]:
-    """Let errors speak of what the user has typed, not of the arguments of functions.
-
-    Args:
-        names: What stands for an argument whose name alone does not say it.
-    """
-    try:
-        yield
-    except ValueError as error:
-        named, must, rest = str(error).partition(" must ")
-        typed = (_TYPED | names).get(named, named)
-        rest = re.sub(r"options=\{'(\w+)': None\}", r"--option \1=null", rest)
-        raise ValueError(f"{typed}{must}{rest}") from None
 
 
 @dataclass(frozen=True)
@@ -89,7 +53,7 @@ def prepare(
     *,
     chat: bool | None,
     max_new_tokens: int | None,
-    options: Mapping[str, object] | None = None,
+    option: Sequence[str] | None = None,
 ) -> Setup:
     """Load a model and find the strategy for it.
 
@@ -100,7 +64,7 @@ def prepare(
         task: The task; none: that of a model which was trained for one, otherwise word problems.
         chat: As for [`load`][llmbook.lm.load].
         max_new_tokens: Most tokens for each answer; none: 256.
-        options: As for [`load`][llmbook.lm.load].
+        option: Fields of each request to a server, each as ``NAME=VALUE``.
 
     Returns:
         All that is needed to ask.
@@ -108,17 +72,18 @@ def prepare(
     Raises:
         ValueError: If there is no such model, strategy or task, or they do not go together.
     """
+    options = _read_options(option or ())
     if model in trained():
         given = {"chat": chat, "max_new_tokens": max_new_tokens, "options": options or None}
         if name := next((name for name, value in given.items() if value is not None), None):
             raise ValueError(f"{name} must not be given: {model} is asked as it was trained to be")
         return _prepare_shipped(model, strategy, task)
-    with as_typed(name="--task"):
+    with naming(name="task"):
         chosen = tasks.get(task or "word-problems")
-    with as_typed(name="--strategy"):
+    with naming(name="strategy"):
         limit = max_new_tokens or 256
         prompting = strategy_for(chosen, strategy or "least-to-most", max_new_tokens=limit)
-    with as_typed(name="--model"):
+    with naming(name="model"):
         return Setup(load(model, chat=chat, options=options), prompting, chosen)
 
 
@@ -143,7 +108,7 @@ def _prepare_shipped(model: str, strategy: str | None, task: str | None) -> Setu
     return Setup(load(name), learned[cards[name].strategy], tasks.get(own.task), trained=True)
 
 
-def read_options(typed: Sequence[str]) -> dict[str, object]:
+def _read_options(typed: Sequence[str]) -> dict[str, object]:
     """Fields of a request, from ``NAME=VALUE``: the value is JSON, or else a text."""
     options: dict[str, object] = {}
     for option in typed:
