@@ -9,14 +9,13 @@ section 6.1).
 Notation: ``B`` batch, ``S`` source length, ``K`` size of the beam, ``V`` vocabulary.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from llmbook._checks import check_at_least_one
+from llmbook._modes import evaluation_mode
 from llmbook.transformer import Transformer
 
 __all__ = ["Hypothesis", "beam_search", "greedy_decode"]
@@ -48,7 +47,7 @@ def greedy_decode(model: Transformer, source: Tensor, max_new_tokens: int) -> li
     """
     check_at_least_one("max_new_tokens", max_new_tokens)
     config = model.config
-    with _evaluation(model):
+    with evaluation_mode(model), torch.inference_mode():
         memory, memory_mask = model.encode(source)
         caches = model.decoder.new_caches()
         tokens = source.new_full((source.size(0), 1), config.bos_id)
@@ -95,7 +94,7 @@ def beam_search(
     check_at_least_one("beam_size", beam_size)
     config = model.config
     B, K, V = source.size(0), beam_size, config.target_vocab_size
-    with _evaluation(model):
+    with evaluation_mode(model), torch.inference_mode():
         memory, memory_mask = model.encode(source)
         # Row b · K + k is beam k of source b. Beams of a source read the same memory, so when they
         # are reordered among each other, it need not be.
@@ -151,18 +150,6 @@ def beam_search(
         ranked.sort(key=lambda pair: pair[0], reverse=True)
         found.append([hypothesis for _, hypothesis in ranked])
     return found
-
-
-@contextmanager
-def _evaluation(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients; then in the mode it was in, also after an error."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _until_end(tokens: list[int], eos_id: int) -> list[int]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from llmbook._checks import check_at_least_one
+from llmbook._modes import evaluation_mode
 from llmbook.tokenizer import Tokenizer
 from llmbook.training import language_model_loss
 
@@ -219,10 +220,7 @@ def answer_accuracy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> float:
         The share, from 0 to 1.
     """
     tokens, loss_mask = batch
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         guesses = model(tokens[:, :-1]).argmax(dim=-1)
-    model.train(was_training)
     right = (guesses == tokens[:, 1:]) | ~loss_mask[:, 1:]
     return float(right.all(dim=1).double().mean())

@@ -148,7 +148,7 @@ def add_lora(
     """
     maps = _find_targets(model, targets)
     adapters = {
-        name: LoRALinear(linear, rank, alpha, dropout=dropout).train(model.training)
+        name: LoRALinear(linear, rank, alpha, dropout=dropout).train(linear.training)
         for name, linear in maps.items()
     }
     model.requires_grad_(False)

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from llmbook._modes import evaluation_mode
 from llmbook.cache import RaggedCache
 from llmbook.generation.lookup import PromptLookup, count_right, guess_together
 from llmbook.generation.sampling import GenerationConfig, next_token_distribution
@@ -213,9 +214,12 @@ class TextGenerator:
         return texts
 
     def _write(self, texts: list[_Text], config: GenerationConfig) -> Iterator[None]:
-        """Write all texts, in step; pause after each step."""
-        was_training = self.model.training
-        self.model.eval()
+        """Write all texts, in step and without dropout; pause after each step."""
+        with evaluation_mode(self.model):
+            yield from self._steps(texts, config)
+
+    def _steps(self, texts: list[_Text], config: GenerationConfig) -> Iterator[None]:
+        """The steps of `_write`, with as much as possible from the cache, which is then kept."""
         active = list(texts)  # in the order of their rows in the cache
         done: list[_Text] = []
         known, self._cache = self._cache, None  # none, until it is known again what the rows hold
@@ -233,7 +237,6 @@ class TextGenerator:
                             done.append(active.pop())
                 yield
         finally:  # also if the caller stops asking, or an error comes
-            self.model.train(was_training)
             cache.revive()  # the rows are now the active ones, then the ended ones, last in first
             self._kept = [
                 text.ids[:length]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from llmbook._checks import check_at_least_one
+from llmbook._modes import evaluation_mode
 from llmbook.gpt import GPT
 from llmbook.tokenizer import Tokenizer
 from llmbook.training.batches import next_token_loss
@@ -79,14 +80,12 @@ def sequence_nll(model: GPT, ids: Tensor) -> float:
     Returns:
         A sum over all tokens but the first, in nats.
     """
-    was_training, T, nats = model.training, model.config.max_length, 0.0
+    T, nats = model.config.max_length, 0.0
     device = next(model.parameters()).device
-    model.eval()
-    with torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         for start in range(0, len(ids) - 1, T):
             window = ids[None, start : start + T + 1].to(device)  # (1, T + 1), the last shorter
             nats += language_model_loss(model, window).item() * (window.size(1) - 1)
-    model.train(was_training)
     return nats
 
 

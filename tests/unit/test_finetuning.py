@@ -139,6 +139,14 @@ def test_merged_and_unmerged_compute_the_same_and_merging_can_be_undone(seed, ra
     torch.testing.assert_close(weights(model), before, rtol=1e-12, atol=1e-12)
 
 
+def test_an_adapter_is_in_the_mode_of_its_map():
+    model = new_model().train()
+    model.blocks[0].eval()
+    add_lora(model, rank=1, alpha=1.0, targets=["query_proj"])
+    adapters = [block.attention.query_proj for block in model.blocks]
+    assert [adapter.training for adapter in adapters] == [False] + [True] * (len(adapters) - 1)
+
+
 def test_merged_it_is_the_plain_model_and_no_dropout_is_left():
     model = adapted(targets=EVERY_MAP, dropout=0.9).eval()
     apart = model(TOKENS)

@@ -247,13 +247,15 @@ def test_a_token_may_hold_several_stop_strings():
 
 def test_a_stream_that_is_left_leaves_the_generator_sound():
     model = make_model()
-    model.train()
+    model.train().blocks[0].eval()  # as if it shall not change in training
+    before = [module.training for module in model.modules()]
     writer = TextGenerator(model, BYTES)
     stream = writer.stream("ab", GenerationConfig(max_new_tokens=30))
     next(stream)
     assert not torch.is_inference_mode_enabled()
+    assert not any(module.training for module in model.modules())
     stream.close()
-    assert model.training
+    assert [module.training for module in model.modules()] == before
     assert writer.generate(["ab"])[0][:4] == generate(model, BYTES, ["ab"])[0][:4]
 
 

@@ -70,9 +70,10 @@ def test_the_negative_log_likelihood_of_a_text_includes_its_end(tokenizer, model
                 logits = model.eval()(ids[None, :t])[0, -1]
             expected -= logits.log_softmax(-1)[ids[t]].item()
     assert expected > 50
-    model.train()  # dropout must be off all the same
+    model.train().final_norm.eval()  # dropout must be off all the same
+    before = [module.training for module in model.modules()]
     assert text_nll(model, tokenizer, TEXTS) == pytest.approx(expected, rel=1e-5)
-    assert model.training
+    assert [module.training for module in model.modules()] == before
     model.eval()
     text_nll(model, tokenizer, TEXTS)
     assert not model.training

@@ -191,7 +191,13 @@ def test_decoding_leaves_the_model_as_it_was():
     assert first == second
     assert model.training
     assert beam_search(model, tokens(1, 4), 3)[0][0].log_probability < 0
-    assert model.training
+    assert all(module.training for module in model.modules())
+    model.encoder.eval()  # as if it shall not change while the decoder is trained
+    before = [module.training for module in model.modules()]
+    greedy_decode(model, tokens(1, 4), 2)
+    with pytest.raises(ValueError):
+        beam_search(model, tokens(4), 3)
+    assert [module.training for module in model.modules()] == before
 
 
 def test_tied_weights_are_one_matrix():
