@@ -131,7 +131,7 @@ def beam_search(
                 self_cache.select(rows)
             # Not the other: it holds the source, the same for all beams of an item.
 
-    found: list[list[Hypothesis]] = []
+    hypotheses: list[list[Hypothesis]] = []
     for rows_of_item, scores_of_item in zip(
         written.view(B, K, -1).tolist(), scores.tolist(), strict=True
     ):
@@ -148,8 +148,8 @@ def beam_search(
         # By rank alone: on a tie the tuples would compare tokens. Sorting is stable, so the
         # likelier hypothesis stays in front.
         ranked.sort(key=lambda pair: pair[0], reverse=True)
-        found.append([hypothesis for _, hypothesis in ranked])
-    return found
+        hypotheses.append([hypothesis for _, hypothesis in ranked])
+    return hypotheses
 
 
 def _until_end(tokens: list[int], eos_id: int) -> list[int]:

@@ -176,7 +176,9 @@ def load_record() -> Record:
 
 def _read(folder: Path) -> Record:
     data = read_json(folder / "record.json")
-    return Record(**data | {"milestones": [Milestone(**each) for each in data["milestones"]]})
+    return Record(
+        **data | {"milestones": [Milestone(**milestone) for milestone in data["milestones"]]}
+    )
 
 
 def _make(folder: Path, training: TrainingConfig, every: int) -> Record:
@@ -194,7 +196,7 @@ def _make(folder: Path, training: TrainingConfig, every: int) -> Record:
         if step % every and step != training.steps:
             return
         milestone = _look(model, tokenizer, texts, step)
-        if all(milestone.validation_loss < each.validation_loss for each in milestones):
+        if all(milestone.validation_loss < earlier.validation_loss for earlier in milestones):
             kept.update({name: weight.clone() for name, weight in model.state_dict().items()})
         milestones.append(milestone)
         print(
@@ -208,7 +210,7 @@ def _make(folder: Path, training: TrainingConfig, every: int) -> Record:
     look(0)
     losses = train(model, batches, language_model_loss, training, after_step=look, progress=True)
     seconds = time.process_time() - start
-    best = min(milestones, key=lambda each: each.validation_loss)
+    best = min(milestones, key=lambda milestone: milestone.validation_loss)
     model.load_state_dict(kept)
     end = tokenizer.special_tokens[END]
     Pretrained(model.half(), tokenizer, begin_ids=(end,), end_ids=(end,)).save(folder)
@@ -231,13 +233,13 @@ def _look(
 ) -> Milestone:
     """What is to be seen at a step."""
 
-    def loss(nats: float, some: Sequence[str]) -> float:
-        return round(nats / (len(stream(tokenizer, some)) - 1), 4)
+    def loss(nats: float, texts: Sequence[str]) -> float:
+        return round(nats / (len(stream(tokenizer, texts)) - 1), 4)
 
     known = [text for parts in texts.values() for text in parts.training[::8]]
     new = {language: parts.validation for language, parts in texts.items()}
-    nats = {language: text_nll(model, tokenizer, some) for language, some in new.items()}
-    bits = {name: bits_per_byte(nats[name], count_bytes(some)) for name, some in new.items()}
+    nats = {language: text_nll(model, tokenizer, lines) for language, lines in new.items()}
+    bits = {name: bits_per_byte(nats[name], count_bytes(lines)) for name, lines in new.items()}
     end_ids = (tokenizer.special_tokens[END],)
     config = GenerationConfig(max_new_tokens=40, temperature=0.7, end_ids=end_ids)
     prompts = [[*end_ids, *tokenizer.encode(prompt)] for prompt in PROMPTS.values()]
@@ -245,9 +247,11 @@ def _look(
     return Milestone(
         step,
         training_loss=loss(text_nll(model, tokenizer, known), known),
-        validation_loss=loss(sum(nats.values()), [text for some in new.values() for text in some]),
+        validation_loss=loss(
+            sum(nats.values()), [line for lines in new.values() for line in lines]
+        ),
         bits_per_byte={language: round(value, 4) for language, value in bits.items()},
-        texts={name: each.text for name, each in zip(texts, written, strict=True)},
+        texts={name: completion.text for name, completion in zip(texts, written, strict=True)},
     )
 
 

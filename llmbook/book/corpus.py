@@ -79,14 +79,14 @@ def load(language: Language) -> str:
 def _paragraphs(page: str) -> list[str]:
     """The prose of a Markdown page, a string for each paragraph."""
     body = _MARK.sub("\n", _BLOCKS.sub("\n", page))  # an item of a list is a paragraph
-    found = []
+    paragraphs = []
     for block in re.split(r"\n[ ]*\n", body):
         whole = [s for s in _SENTENCE.findall(block) if "$" not in s]
         text = "".join(whole)
         for pattern, replacement in _INLINE:
             text = pattern.sub(replacement, text)
-        found.append(text.strip())
-    return [text for text in found if re.search(r"\w", text)]
+        paragraphs.append(text.strip())
+    return [text for text in paragraphs if re.search(r"\w", text)]
 
 
 def _write(docs: Path, data: Path) -> None:

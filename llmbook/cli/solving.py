@@ -74,8 +74,8 @@ def prepare(
     """
     options = _read_options(option or ())
     if model in trained():
-        given = {"chat": chat, "max_new_tokens": max_new_tokens, "options": options or None}
-        if name := next((name for name, value in given.items() if value is not None), None):
+        choices = {"chat": chat, "max_new_tokens": max_new_tokens, "options": options or None}
+        if name := next((name for name, value in choices.items() if value is not None), None):
             raise ValueError(f"{name} must not be given: {model} is asked as it was trained to be")
         return _prepare_shipped(model, strategy, task)
     with naming(name="task"):

@@ -135,12 +135,12 @@ def resume(
     theirs = settings if header.settings is None else header.settings
     for part, ours in settings.items():
         # The names of both sides, as either may have a setting that the other lacks.
-        told = theirs.get(part, {})
-        for name in sorted(told.keys() | ours.keys()):
-            if told.get(name) != ours.get(name):
+        recorded = theirs.get(part, {})
+        for name in sorted(recorded.keys() | ours.keys()):
+            if recorded.get(name) != ours.get(name):
                 raise ValueError(
                     f"transcript must be new or of the same settings: the {name} of the {part} is "
-                    f"{told.get(name)!r} in {path}, got {ours.get(name)!r}"
+                    f"{recorded.get(name)!r} in {path}, got {ours.get(name)!r}"
                 )
     # Only now, when the file is known to be a transcript and the right one, is it changed.
     if cut_off:

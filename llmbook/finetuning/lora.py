@@ -164,7 +164,7 @@ def _find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
         )
     if isinstance(targets, str) or not targets:
         raise ValueError(f"targets must be names of linear maps, got {targets!r}")
-    found: dict[str, nn.Linear] = {}
+    maps: dict[str, nn.Linear] = {}
     for target in targets:
         named = {
             name: module
@@ -185,15 +185,15 @@ def _find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
                 raise ValueError(
                     f"targets must name linear maps, got {target!r}: {name} is a {kind}"
                 )
-            found[name] = module
+            maps[name] = module
     holders = [id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False)]
-    for name, linear in found.items():
+    for name, linear in maps.items():
         # Merging into a shared weight would change the other part too.
         if holders.count(id(linear.weight)) > 1:
             raise ValueError(
                 f"targets must not share their weight with another part, as {name} does"
             )
-    return found
+    return maps
 
 
 def _adapters(model: nn.Module) -> dict[str, LoRALinear]:

@@ -24,12 +24,12 @@ class PromptLookup:
         self._indexed = _LENGTH  # up to here
         self._bold = 1  # how far to guess
 
-    def guess(self, ids: Sequence[int], most: int) -> list[int]:
+    def guess(self, ids: Sequence[int], longest: int) -> list[int]:
         """What followed the last three tokens when they stood in the text before, if they did.
 
         Args:
             ids: The text, longer at each call.
-            most: The longest guess that is of use.
+            longest: The longest guess that is of use.
 
         Returns:
             The tokens guessed, none if there is nothing to go by.
@@ -46,7 +46,7 @@ class PromptLookup:
         # its end the guess goes on with itself.
         since = ids[start:]
         # No token, too, if there is no room: range of a negative number is empty.
-        return [since[i % len(since)] for i in range(min(most, self._bold))]
+        return [since[i % len(since)] for i in range(min(longest, self._bold))]
 
     def judge(self, guessed: int, right: int) -> None:
         """Guess further after a guess that was right to its end, and carefully after another.
@@ -62,14 +62,14 @@ class PromptLookup:
 
 
 def guess_together(
-    lookups: Sequence[PromptLookup], texts: Sequence[Sequence[int]], most: Sequence[int]
+    lookups: Sequence[PromptLookup], texts: Sequence[Sequence[int]], longest: Sequence[int]
 ) -> list[list[int]]:
     """Guesses for the rows of a batch, as many together as cost about one step.
 
     Args:
         lookups: One for each row.
         texts: The ids of each.
-        most: The longest guess that is of use in each row.
+        longest: The longest guess that is of use in each row.
 
     Returns:
         The guess for each row; all are empty unless most rows have one, since a guess makes every
@@ -80,7 +80,7 @@ def guess_together(
     share = _READ_AT_ONCE // len(texts) - 1
     guesses = [
         lookup.guess(ids, min(share, room))
-        for lookup, ids, room in zip(lookups, texts, most, strict=True)
+        for lookup, ids, room in zip(lookups, texts, longest, strict=True)
     ]
     # Rows are padded to the longest: a row without a guess reads as much padding as others guess.
     if 2 * sum(1 for guess in guesses if guess) <= len(texts):

@@ -71,8 +71,8 @@ class _Text:
         seen = len(self.data)
         self.data += piece
         # A stop string may have begun before this token.
-        found = [self.data.find(stop, max(0, seen - len(stop) + 1)) for stop in self._stops]
-        if places := [place for place in found if place >= 0]:
+        starts = [self.data.find(stop, max(0, seen - len(stop) + 1)) for stop in self._stops]
+        if places := [place for place in starts if place >= 0]:
             self.data = self.data[: min(places)]
             self.finish_reason = "stop"
         elif self.written == self.config.max_new_tokens or len(self.ids) == max_length:
@@ -179,15 +179,15 @@ class TextGenerator:
         """
         config = config or GenerationConfig()
         [text] = self._begin([prompt], config)
-        decoder, given = codecs.getincrementaldecoder("utf-8")("replace"), 0
+        decoder, start = codecs.getincrementaldecoder("utf-8")("replace"), 0
         stops = [stop.encode() for stop in config.stop]
         for _ in self._write([text], config):
             held = 0
             if text.finish_reason is None:
                 held = max((_overlap(text.data, stop) for stop in stops), default=0)
-            end = max(given, len(text.data) - held)
-            piece = decoder.decode(text.data[given:end], final=text.finish_reason is not None)
-            given = end
+            end = max(start, len(text.data) - held)
+            piece = decoder.decode(text.data[start:end], final=text.finish_reason is not None)
+            start = end
             if piece:
                 yield piece
 
@@ -298,11 +298,11 @@ class TextGenerator:
         if config.lookup == 0 or config.temperature > 0:
             return [[] for _ in texts]
         max_length = self.model.config.max_length
-        most = [
+        room = [
             min(config.lookup, max_length - len(text.ids), config.max_new_tokens - text.written - 1)
             for text in texts
         ]
-        return guess_together([text.lookup for text in texts], [text.ids for text in texts], most)
+        return guess_together([text.lookup for text in texts], [text.ids for text in texts], room)
 
     def _answers(
         self,

@@ -329,17 +329,18 @@ class EndpointModel:
         return well_formed(text)
 
 
-def _key(given: str | None) -> str:
+def _key(api_key: str | None) -> str:
     """The key as it is sent, without the line break that a file or a terminal has left at its end.
 
     Raises:
         ValueError: If a request cannot hold it; the error does not show it.
     """
-    key = (os.environ.get("OPENAI_API_KEY", "") if given is None else given).strip()
+    key = (os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key).strip()
     if not (key.isascii() and key.isprintable()):
+        name = "OPENAI_API_KEY" if api_key is None else "api_key"
         raise ValueError(
-            f"{'OPENAI_API_KEY' if given is None else 'api_key'} must be of ASCII letters, digits "
-            "and signs, got one with another character, which is not shown here"
+            f"{name} must be of ASCII letters, digits and signs, got one with another character, "
+            "which is not shown here"
         )
     return key
 

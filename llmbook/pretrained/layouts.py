@@ -189,7 +189,8 @@ def is_transposed(name: str, parameter: Tensor, layout: Layout) -> bool:
 def _shape(parameters: Mapping[str, Tensor], layout: Layout) -> tuple[int, ...]:
     """That of the tensor in the file, which holds the parameters one below the other."""
     shapes = [parameter.shape for parameter in parameters.values()]
-    shape = (sum(each[0] for each in shapes), *shapes[0][1:])
+    rows = sum(shape[0] for shape in shapes)
+    shape = (rows, *shapes[0][1:])
     turned = is_transposed(*next(iter(parameters.items())), layout)
     return shape[::-1] if turned else shape
 

@@ -103,7 +103,7 @@ def _load_own(path: Path, data: dict[str, Any], place: Place) -> Pretrained:
 
 
 def _own_config(data: dict[str, Any]) -> GPTConfig:
-    defaults = {each.name: each.default for each in fields(GPTConfig)}
+    defaults = {field.name: field.default for field in fields(GPTConfig)}
     if unknown := sorted(data.keys() - defaults.keys()):
         raise ValueError(f"it must hold fields of GPTConfig, got {unknown[0]!r}")
     if data.get("rope_scaling") is not None:
@@ -183,7 +183,7 @@ def _chat_template(folder: Path, options: Mapping[str, Any]) -> str | None:
         return path.read_text(encoding="utf-8")
     template = options.get("chat_template")
     if isinstance(template, list):  # several, by name
-        template = {each["name"]: each["template"] for each in template}.get("default")
+        template = {choice["name"]: choice["template"] for choice in template}.get("default")
     return _text(template)
 
 

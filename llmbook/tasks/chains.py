@@ -151,8 +151,8 @@ def make_story(generator: random.Random, depths: Sequence[int]) -> tuple[Story, 
         name = next(names)
         number = changes[name] = generator.randint(0, LARGEST)
         for _ in range(depth - 1):
-            other, name = name, next(names)
-            before[name] = other
+            previous, name = name, next(names)
+            before[name] = previous
             changes[name] = generator.choice(
                 [
                     change
@@ -177,7 +177,7 @@ def read_story(text: str) -> Story:
     changes = {name: int(number or change) for name, number, _, change in facts}
     if "".join(match[0] for match in _FACT.finditer(text)) != text or len(changes) < len(facts):
         raise ValueError(f"text must be a story such as ' bo ann +3 ; ann 7 ;', got {text!r}")
-    return Story(changes, {name: other for name, _, other, _ in facts if other})
+    return Story(changes, {name: previous for name, _, previous, _ in facts if previous})
 
 
 def sample_depths(generator: random.Random, people: int, deepest: int) -> list[int]:

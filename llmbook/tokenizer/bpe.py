@@ -76,7 +76,7 @@ class Tokenizer:
         self.merges = list(merges)
         self.patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
         self.nfc, self.ignore_merges = nfc, ignore_merges
-        self._cutters = [compile_pattern(each) for each in self.patterns]
+        self._cutters = [compile_pattern(expression) for expression in self.patterns]
         if vocabulary is None:
             tokens = [bytes([byte]) for byte in BYTES] + [a + b for a, b in self.merges]
             vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}

@@ -27,7 +27,7 @@ def to_json(
     flags["special"] = True
     cut = {"type": "Split", "behavior": "Isolated", "invert": False}
     spell = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
-    steps = [cut | {"pattern": {"Regex": each}} for each in pattern]
+    steps = [cut | {"pattern": {"Regex": expression}} for expression in pattern]
     steps.append(spell | {"use_regex": False})
     special = [(name, i) for name, i in ids.items() if name in special_tokens]
     return {

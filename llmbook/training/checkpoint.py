@@ -212,12 +212,12 @@ class RunFolder:
         self.interrupted = True
 
 
-def read_log(folder: Path, most: int | None = None) -> list[Step]:
+def read_log(folder: Path, limit: int | None = None) -> list[Step]:
     """The steps in the log of a run; a last line that is not whole yet is left out.
 
     Args:
         folder: Of the run.
-        most: How many steps to read; the lines after them need not be sound.
+        limit: How many steps to read; the lines after them need not be sound.
 
     Returns:
         The values of each step, by their names.
@@ -228,7 +228,7 @@ def read_log(folder: Path, most: int | None = None) -> list[Step]:
     path = folder / "log.jsonl"
     steps: list[Step] = []
     with path.open("rb") as file:
-        for number, line in enumerate(islice(file, most), start=1):
+        for number, line in enumerate(islice(file, limit), start=1):
             if not line.endswith(b"\n"):
                 break
             try:

@@ -132,7 +132,9 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     matrices = [parameter for parameter in trained if parameter.dim() >= 2]
     vectors = [parameter for parameter in trained if parameter.dim() < 2]
     groups = ((matrices, weight_decay), (vectors, 0.0))
-    return [{"params": some, "weight_decay": decay} for some, decay in groups if some]
+    return [
+        {"params": parameters, "weight_decay": decay} for parameters, decay in groups if parameters
+    ]
 
 
 def train(

@@ -149,13 +149,13 @@ def _train_on(
     )
     torch.manual_seed(settings.seed)
     model = GPT(config).to(device)
-    made = Pretrained(model, tokenizer, end_ids=(end,))
+    pretrained = Pretrained(model, tokenizer, end_ids=(end,))
 
     def after_step(step: int) -> None:
         nonlocal done
         done = step
         if step % training.checkpoint_every == 0:  # so that it can be tried meanwhile
-            made.save(out)
+            pretrained.save(out)
 
     try:
         losses = train(
@@ -169,10 +169,10 @@ def _train_on(
         )
     except KeyboardInterrupt:
         if done:
-            made.save(out)
+            pretrained.save(out)
             tell(f"stopped after {done:,} of {steps:,} steps; the same command goes on from there")
         raise
-    made.save(out)
+    pretrained.save(out)
     run["held_out"] = _measure(model, tokenizer, held_out)
     write_json(out / "run.json", run)
     last = losses[-20:]

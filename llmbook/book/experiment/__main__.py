@@ -9,7 +9,7 @@ from llmbook.book.experiment.run import Sizes, plan, run_experiment, search
 from llmbook.book.experiment.table import keep_results, read_results, table
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run the experiment from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m llmbook.book.experiment", description=__doc__.split("`: ")[1]
@@ -21,16 +21,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--search", action="store_true", help="other learning rates instead of the plan"
     )
-    given = parser.parse_args(arguments)
-    if given.seeds < 1:
-        parser.error(f"--seeds must be at least 1, got {given.seeds}")
-    processes = given.processes or max(1, torch.get_num_threads())
+    arguments = parser.parse_args(argv)
+    if arguments.seeds < 1:
+        parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
+    processes = arguments.processes or max(1, torch.get_num_threads())
     run_experiment(
-        search() if given.search else plan(range(given.seeds)), given.out,
-        sizes=Sizes(), processes=processes, progress=True, only=given.only,
+        search() if arguments.search else plan(range(arguments.seeds)), arguments.out,
+        sizes=Sizes(), processes=processes, progress=True, only=arguments.only,
     )  # fmt: skip
-    results = read_results(given.out)
-    keep_results(results, given.out / "results.json")
+    results = read_results(arguments.out)
+    keep_results(results, arguments.out / "results.json")
     print(table(results))
 
 

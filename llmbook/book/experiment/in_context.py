@@ -53,16 +53,16 @@ def strategies(name: str) -> dict[str, Strategy]:
         Few-shot, chain of thought and least-to-most, and, where a program can plan, least-to-most
         with its plans.
     """
-    of = tasks.get(name)
-    made: dict[str, Strategy] = {
-        each: strategy_for(of, each, max_new_tokens=100)
-        for each in ("few-shot", "chain-of-thought", "least-to-most")
+    task = tasks.get(name)
+    strategies: dict[str, Strategy] = {
+        strategy: strategy_for(task, strategy, max_new_tokens=100)
+        for strategy in ("few-shot", "chain-of-thought", "least-to-most")
     }
-    least_to_most = made["least-to-most"]
-    if of.decompose is not None and isinstance(least_to_most, LeastToMost):
-        planner = ProgramPlanner(of.decompose)
-        made["least-to-most, planned"] = replace(least_to_most, planner=planner)
-    return made
+    least_to_most = strategies["least-to-most"]
+    if task.decompose is not None and isinstance(least_to_most, LeastToMost):
+        planner = ProgramPlanner(task.decompose)
+        strategies["least-to-most, planned"] = replace(least_to_most, planner=planner)
+    return strategies
 
 
 def measure(
@@ -84,8 +84,8 @@ def measure(
     """
     check_at_least_one("count", count)
     for name, sizes in SIZES.items():
-        of = tasks.get(name)
-        problems = [each for size in sizes for each in of.problems(count, size=size)]
+        task = tasks.get(name)
+        problems = [problem for size in sizes for problem in task.problems(count, size=size)]
         for asked, strategy in strategies(name).items():
             transcript = Path(out) / f"{name}-{asked.replace(', ', '-')}.jsonl"
             traces = evaluate(strategy, model, problems, transcript=transcript, progress=progress)
@@ -94,9 +94,9 @@ def measure(
                 name,
                 asked,
                 Measured(
-                    scores_by_size(traces, of.grade),
+                    scores_by_size(traces, task.grade),
                     plan_score(planned),
-                    step_score(planned, of.grade),
+                    step_score(planned, task.grade),
                 ),
             )
 
@@ -116,7 +116,7 @@ def load_measured(path: str | os.PathLike[str] = _KEPT) -> dict[str, dict[str, M
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run it from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m llmbook.book.experiment.in_context",
@@ -126,17 +126,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--chat", action="store_true", help="put prompts as turns of a chat")
     parser.add_argument("--out", type=Path, default=Path("runs/in-context"), help="folder")
     parser.add_argument("--count", type=int, default=10, help="problems of each size (default 10)")
-    given = parser.parse_args(arguments)
-    out = given.out / (given.model.replace("/", "-") + ("-chat" if given.chat else ""))
-    model = load(given.model, chat=given.chat or None)  # a server is asked so anyway
-    found: dict[str, dict[str, object]] = {}
-    for name, asked, measured in measure(model, out, count=given.count, progress=True):
-        found.setdefault(name, {})[asked] = measured._asdict()
-        right = "  ".join(f"{size}: {each.accuracy:.0%}" for size, each in measured.sizes.items())
+    arguments = parser.parse_args(argv)
+    out = arguments.out / (arguments.model.replace("/", "-") + ("-chat" if arguments.chat else ""))
+    model = load(arguments.model, chat=arguments.chat or None)  # a server is asked so anyway
+    figures: dict[str, dict[str, object]] = {}
+    for name, asked, measured in measure(model, out, count=arguments.count, progress=True):
+        figures.setdefault(name, {})[asked] = measured._asdict()
+        right = "  ".join(f"{size}: {score.accuracy:.0%}" for size, score in measured.sizes.items())
         print(f"{name:21} {asked:23} {right}")
         if measured.steps.total:
             print(f"{'':21} plans {measured.plans}; steps {measured.steps}")
-    keep(found, out / "results.json")
+    keep(figures, out / "results.json")
 
 
 if __name__ == "__main__":

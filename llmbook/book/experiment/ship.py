@@ -42,7 +42,7 @@ def ship(out: str | os.PathLike[str], data: str | os.PathLike[str]) -> None:
     if missing := [folder for folder in SHIPPED.values() if folder not in results]:
         raise ValueError(f"out must hold all models to ship, {out} lacks {missing[0]}")
     for name, folder in SHIPPED.items():
-        loaded, found = from_pretrained(out / folder, dtype=torch.float16), results[folder]
+        loaded, result = from_pretrained(out / folder, dtype=torch.float16), results[folder]
         facts = read_json(out / folder / "recipe.json")
         loaded.save(data / name)
         write_card(
@@ -56,8 +56,8 @@ def ship(out: str | os.PathLike[str], data: str | os.PathLike[str]) -> None:
             made_by="python -m llmbook.book.experiment --out runs/experiment && "
             "python -m llmbook.book.experiment.ship runs/experiment --out llmbook/book/data",
             **facts,
-            right_on_short=str(found.short),  # problems like those learned from
-            right_on_long=str(found.long),
+            right_on_short=str(result.short),  # problems like those learned from
+            right_on_long=str(result.long),
         )
     keep_results(results, data / "experiment.json")
 
@@ -69,5 +69,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("folder", type=Path, help="of the experiment, finished")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
-    given = parser.parse_args()
-    ship(given.folder, given.out)
+    arguments = parser.parse_args()
+    ship(arguments.folder, arguments.out)

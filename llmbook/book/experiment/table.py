@@ -110,8 +110,8 @@ def table(results: Mapping[str, Result]) -> str:
     width = max(map(len, kinds))
     lines = [f"{'model':{width}}  seeds   short    long  (each)"]
     for kind, seeds in kinds.items():
-        short = statistics.mean(one.short.accuracy for one in seeds)
-        long = statistics.mean(one.long.accuracy for one in seeds)
-        each = " ".join(f"{one.long.accuracy:.1%}" for one in seeds)
-        lines.append(f"{kind:{width}}  {len(seeds):5}  {short:6.1%}  {long:6.1%}  {each}")
+        short = statistics.mean(result.short.accuracy for result in seeds)
+        long = statistics.mean(result.long.accuracy for result in seeds)
+        by_seed = " ".join(f"{result.long.accuracy:.1%}" for result in seeds)
+        lines.append(f"{kind:{width}}  {len(seeds):5}  {short:6.1%}  {long:6.1%}  {by_seed}")
     return "\n".join(lines)
