@@ -74,9 +74,9 @@ def _evaluate(
     if path is not None:
         traces = resume(path, problems, strategy, model, task)
         memory = Remembering(model, path)
-    known = len(traces)
+    num_kept = len(traces)
     failed = [place for place, trace in enumerate(traces) if _failed(trace)]
-    places = [*failed, *range(known, len(problems))]
+    places = [*failed, *range(num_kept, len(problems))]
     with progress_of(
         total=len(problems),
         initial=len(problems) - len(places),
@@ -85,16 +85,16 @@ def _evaluate(
     ) as bar:
         for start in range(0, len(places), batch_size):
             batch = places[start : start + batch_size]
-            new = strategy.solve_all([problems[place] for place in batch], memory or model)
-            for place, trace in zip(batch, new, strict=True):
+            new_traces = strategy.solve_all([problems[place] for place in batch], memory or model)
+            for place, trace in zip(batch, new_traces, strict=True):
                 traces[place : place + 1] = [trace]  # in place of a failure, or at the end
             if path is not None and memory is not None:
-                if batch[0] < known:
+                if batch[0] < num_kept:
                     rewrite(path, traces)
                 else:
-                    append(path, (trace.to_json() for trace in new))
+                    append(path, (trace.to_json() for trace in new_traces))
                 memory.forget()
-            bar.update(len(new))
+            bar.update(len(new_traces))
     return traces
 
 

@@ -48,9 +48,9 @@ class _Kept:
 
 def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
     """All that decides how problems are put, as JSON."""
-    asked = {name: getattr(model, name, None) for name in ("name", "chat", "base_url")}
-    asked["options"] = _plain(getattr(model, "options", None) or None)
-    settings = {"strategy": {"name": strategy.name}, "model": asked}
+    model_settings = {name: getattr(model, name, None) for name in ("name", "chat", "base_url")}
+    model_settings["options"] = _plain(getattr(model, "options", None) or None)
+    settings = {"strategy": {"name": strategy.name}, "model": model_settings}
     if is_dataclass(strategy):
         settings["strategy"] |= _plain(strategy)
     return settings
@@ -209,15 +209,15 @@ class Remembering:
             hashlib.sha256(json.dumps([prompt, prompt_seed, options]).encode()).hexdigest()
             for prompt, prompt_seed in zip(prompts, seeds, strict=True)
         ]
-        new = [place for place, key in enumerate(keys) if key not in self._known]
+        new_places = [place for place, key in enumerate(keys) if key not in self._known]
         replies = [self._known.get(key) for key in keys]
-        if new:
+        if new_places:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
 
                 def put_down(number: int, reply: Reply) -> None:
-                    key = keys[new[number]]
-                    replies[new[number]] = reply
+                    key = keys[new_places[number]]
+                    replies[new_places[number]] = reply
                     if reply.finish_reason == "error" or key in self._known:
                         return
                     self._known[key] = reply
@@ -225,12 +225,12 @@ class Remembering:
                     file.write(f"{line}\n".encode())
                     file.flush()
 
-                asked = [prompts[place] for place in new]
-                options["seed"] = [seeds[place] for place in new]
+                new_prompts = [prompts[place] for place in new_places]
+                options["seed"] = [seeds[place] for place in new_places]
                 if isinstance(self._model, _TellsEach):
-                    self._model.complete_each(asked, put_down, **options)
+                    self._model.complete_each(new_prompts, put_down, **options)
                 else:
-                    for number, reply in enumerate(self._model.complete(asked, **options)):
+                    for number, reply in enumerate(self._model.complete(new_prompts, **options)):
                         put_down(number, reply)
         return [reply for reply in replies if reply is not None]
 

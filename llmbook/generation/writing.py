@@ -222,9 +222,9 @@ class TextGenerator:
         """The steps of `_write`, with as much as possible from the cache, which is then kept."""
         active = list(texts)  # in the order of their rows in the cache
         done: list[_Text] = []
-        known, self._cache = self._cache, None  # none, until it is known again what the rows hold
+        old_cache, self._cache = self._cache, None  # until it is known again what the rows hold
         with torch.inference_mode():
-            cache = self._recall(texts, known)
+            cache = self._recall(texts, old_cache)
         try:
             while active:
                 # Not around the pause: what the caller does there is no business of ours.
@@ -327,9 +327,9 @@ class TextGenerator:
         ]
         where = torch.tensor(places, device=stream.device).unbind(1)
         logits = self.model.output_head(stream[where])  # (B + guesses, V)
-        chosen = self._choose(logits, texts, config)
-        logprobs = _logprobs(logits, chosen).tolist() if config.logprobs else [0.0] * len(chosen)
-        pairs = zip(chosen.tolist(), logprobs, strict=True)
+        tokens = self._choose(logits, texts, config)
+        logprobs = _logprobs(logits, tokens).tolist() if config.logprobs else [0.0] * len(tokens)
+        pairs = zip(tokens.tolist(), logprobs, strict=True)
         return [list(islice(pairs, len(guess) + 1)) for guess in guesses]
 
     def _choose(self, logits: Tensor, texts: list[_Text], config: GenerationConfig) -> Tensor:
@@ -362,9 +362,9 @@ def generate(
     return TextGenerator(model, tokenizer).generate(prompts, config)
 
 
-def _logprobs(logits: Tensor, chosen: Tensor) -> Tensor:
+def _logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     """How likely the model finds what was chosen, whatever rule chose it."""
-    return logits.float().log_softmax(dim=-1).gather(-1, chosen[:, None])[:, 0]
+    return logits.float().log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
 
 
 def _common(a: list[int], b: list[int]) -> int:

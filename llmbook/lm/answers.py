@@ -65,8 +65,8 @@ def read_reply(answer: object, stop: Sequence[str], *, chat: bool) -> Reply:
     if reason == "content_filter":
         return no_reply("content_filter: the server withholds the answer")
     if reason == "error":
-        said = said_by(choice.get("error")) or "without a reason"
-        raise ValueError(f"the model failed on the server's side: {said}")
+        reason = said_by(choice.get("error")) or "without a reason"
+        raise ValueError(f"the model failed on the server's side: {reason}")
     try:
         text = well_formed(_text(choice["message"]["content"] if chat else choice["text"]))
     except (KeyError, TypeError) as error:
@@ -96,8 +96,8 @@ def said_by(body: object) -> str:
     """What the body of an error says, in a line: it may be of any form, a web page among them."""
     if isinstance(body, Mapping):
         for name in ("error", "detail", "message"):
-            if said := body.get(name):
-                return said_by(said)
+            if reason := body.get(name):
+                return said_by(reason)
         return _short(json.dumps(body)) if body and "choices" not in body else ""
     if isinstance(body, str):
         title = re.search(r"<title[^>]*>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)

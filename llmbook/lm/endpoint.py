@@ -130,9 +130,9 @@ class EndpointModel:
         options: Mapping[str, object] | None = None,
         name: str | None = None,
     ) -> None:
-        shown, password = _without_password(base_url)
-        if urlsplit(shown).scheme not in ("http", "https") or not urlsplit(shown).hostname:
-            raise ValueError(f"base_url must be an address such as http://HOST/v1, got {shown}")
+        address, password = _without_password(base_url)
+        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+            raise ValueError(f"base_url must be an address such as http://HOST/v1, got {address}")
         for argument, number, least in (
             ("concurrency", concurrency, 1),
             ("max_retries", max_retries, 0),
@@ -143,7 +143,7 @@ class EndpointModel:
                 raise ValueError(f"{argument} must be at least {least}, got {number}")
         if not timeout > 0:
             raise ValueError(f"timeout must be positive, got {timeout}")
-        self.model, self.base_url, self.chat = model, shown, chat
+        self.model, self.base_url, self.chat = model, address, chat
         self._address = base_url
         self.name = name or model
         self.concurrency, self.timeout = concurrency, timeout
@@ -151,7 +151,7 @@ class EndpointModel:
         self._api_key = _key(api_key)
         # What no message may hold. Shorter ones are no secrets, but words such as "none".
         self._secrets = [secret for secret in (self._api_key, password) if len(secret) >= 8]
-        self._patience = Patience(shown, max_retries, backoff, longest_wait)
+        self._patience = Patience(address, max_retries, backoff, longest_wait)
 
     def complete(
         self,

@@ -88,13 +88,13 @@ class ScriptedModel:
         """The line for a prompt: that of the longest end, by the seed if there are several."""
         if self._function is not None:
             return self._function(prompt)
-        known = [end for end in self._lines if prompt.endswith(end)]
-        if not known:
+        matches = [end for end in self._lines if prompt.endswith(end)]
+        if not matches:
             raise ValueError(
                 f"prompts must end as one of the {len(self._lines)} ends of the script, "
                 f"got a prompt that ends in {prompt[-60:]!r}"
             )
-        texts = self._lines[max(known, key=len)]
+        texts = self._lines[max(matches, key=len)]
         return texts[seed % len(texts)]
 
     @staticmethod

@@ -38,14 +38,14 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
     Raises:
         ValueError: If there is none of that name.
     """
-    limit, parse, shown = max_new_tokens, task.parse, task.exemplars
+    limit, parse, exemplars = max_new_tokens, task.parse, task.exemplars
     if name == "zero-shot":
         template = PromptTemplate(instruction=f"{task.instruction}\n\n")
         return ZeroShot(template=template, max_new_tokens=limit, parse_answer=parse)
     if name == "few-shot":
-        return FewShot(exemplars=shown, max_new_tokens=limit, parse_answer=parse)
+        return FewShot(exemplars=exemplars, max_new_tokens=limit, parse_answer=parse)
     if name in ("chain-of-thought", "self-consistency"):
-        thought = ChainOfThought(exemplars=shown, max_new_tokens=limit, parse_answer=parse)
+        thought = ChainOfThought(exemplars=exemplars, max_new_tokens=limit, parse_answer=parse)
         return thought if name == "chain-of-thought" else SelfConsistency(strategy=thought)
     if name == "least-to-most":
         form = "Q: {question}\nPlan:"
@@ -54,10 +54,10 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
                 template=PromptTemplate(
                     exemplar=f"{form} {{plan}}\n\n", question=form, separator=task.separator
                 ),
-                exemplars=shown,
+                exemplars=exemplars,
                 parse=partial(read_list, separator=task.separator.strip()),
             ),
-            exemplars=shown,
+            exemplars=exemplars,
             parse_answer=parse,
             raw_history=True,  # the exemplars' steps are sentences, or bare where the task's are
             max_new_tokens=limit,

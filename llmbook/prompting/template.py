@@ -68,13 +68,13 @@ class PromptTemplate:
     instruction: str = ""  # what the prompt begins with, as it stands
 
     def __post_init__(self) -> None:
-        for part, (known, needed) in _PARTS.items():
+        for part, (allowed, needed) in _PARTS.items():
             form = getattr(self, part)
             fields = _FIELD.findall(form)
             if part == "context" and not form:
                 continue
-            if not needed <= {*fields} <= known or (needed and len(fields) > len(needed)):
-                rule = f"hold {_braced(needed)} once" if needed else f"hold only {_braced(known)}"
+            if not needed <= {*fields} <= allowed or (needed and len(fields) > len(needed)):
+                rule = f"hold {_braced(needed)} once" if needed else f"hold only {_braced(allowed)}"
                 raise ValueError(f"{part} must {rule}, got {form!r}")
         if not isinstance(self.stop, tuple) or not all(self.stop):
             raise ValueError(

@@ -200,14 +200,15 @@ def _things(text: str) -> set[str]:
 def _sample(
     pool: Sequence[Problem], count: int, *, size: int | None = None, seed: int = 0
 ) -> list[Problem]:
-    chosen = [problem for problem in pool if size is None or problem.size == size]
-    if not 1 <= count <= len(chosen):
+    candidates = [problem for problem in pool if size is None or problem.size == size]
+    if not 1 <= count <= len(candidates):
         which = "" if size is None else f" of size {size}"
         raise ValueError(
-            f"count must be at least 1 and at most the {len(chosen)} problems{which}, got {count}"
+            f"count must be at least 1 and at most the {len(candidates)} problems{which}, "
+            f"got {count}"
         )
-    random.Random(seed).shuffle(chosen)
-    return chosen[:count]
+    random.Random(seed).shuffle(candidates)
+    return candidates[:count]
 
 
 def gsm8k(path: str | os.PathLike[str]) -> Task:

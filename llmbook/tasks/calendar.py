@@ -102,13 +102,13 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
         starts = [start for start in _STARTS if _ask(start, length) not in _SHOWN]
         columns.append([(start, length) for start in generator.sample(starts, len(starts))])
     rows = max(map(len, columns))
-    drawn = [column[row] for row in range(rows) for column in columns if row < len(column)]
-    if not 1 <= count <= len(drawn):
+    candidates = [column[row] for row in range(rows) for column in columns if row < len(column)]
+    if not 1 <= count <= len(candidates):
         kind = "questions" if size is None else f"questions of size {size}"
         raise ValueError(
-            f"count must be 1 to {len(drawn)}, as many {kind} no exemplar shows, got {count}"
+            f"count must be 1 to {len(candidates)}, as many {kind} no exemplar shows, got {count}"
         )
-    return [_problem(start, length) for start, length in drawn[:count]]
+    return [_problem(start, length) for start, length in candidates[:count]]
 
 
 def _problem(start: str, size: int) -> Problem:

@@ -222,8 +222,8 @@ def problems(
     problems = []
     for _ in range(count):
         others = sample_depths(generator, people - depth, deepest)
-        story, (asked, *_) = make_story(generator, [depth, *others])
-        problems.append(story.problem(asked))
+        story, (person, *_) = make_story(generator, [depth, *others])
+        problems.append(story.problem(person))
     return problems
 
 
@@ -268,14 +268,14 @@ def _exemplar(text: str, name: str) -> Exemplar:
     first, *more = problem.steps
     sentences = [f"{first.question} has {first.answer}."]
     steps = [Step(first.question, f"{sentences[0]} The answer is {first.answer}.")]
-    for known, step in zip(problem.steps, more, strict=False):
+    for previous, step in zip(problem.steps, more, strict=False):
         change = story.changes[step.question]
         size, word, sign = abs(change), *(("more", "+") if change > 0 else ("fewer", "-"))
         sentences.append(
-            f"{step.question} has {size} {word}, so {step.question} has {known.answer} {sign} "
+            f"{step.question} has {size} {word}, so {step.question} has {previous.answer} {sign} "
             f"{size} = {step.answer} of them."
         )
-        words = f"{known.question} has {known.answer}. {sentences[-1]}"
+        words = f"{previous.question} has {previous.answer}. {sentences[-1]}"
         steps.append(Step(step.question, f"{words} The answer is {step.answer}."))
     return Exemplar(name, problem.answer, " ".join(sentences), tuple(steps), story.text)
 

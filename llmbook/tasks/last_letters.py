@@ -160,10 +160,10 @@ def problems(
     if not 1 <= count <= lists:
         raise ValueError(f"count must be 1 to {lists}, the number of lists, got {count}")
     generator = random.Random(seed)
-    drawn: dict[tuple[str, ...], None] = {}  # in the order in which they were drawn
-    while len(drawn) < count:
-        drawn[tuple(generator.sample(WORDS, sizes[len(drawn) % len(sizes)]))] = None
-    return [_problem(", ".join(map(_spell, words) if spell else words)) for words in drawn]
+    word_lists: dict[tuple[str, ...], None] = {}  # in the order in which they were drawn
+    while len(word_lists) < count:
+        word_lists[tuple(generator.sample(WORDS, sizes[len(word_lists) % len(sizes)]))] = None
+    return [_problem(", ".join(map(_spell, words) if spell else words)) for words in word_lists]
 
 
 def _problem(question: str) -> Problem:

@@ -216,18 +216,18 @@ def _train(
     stream = iter(batches)
     seen = len(run.losses) * config.accumulation * processes
     next(islice(stream, seen, seen), None)  # skips them
-    mine = islice(stream, rank, None, processes)
+    own_batches = islice(stream, rank, None, processes)
     run.restore_random()  # only now, as drawing batches may take random numbers
     model.train()
     stop, start = False, time.perf_counter() - run.seconds
-    left = range(len(run.losses), config.steps)
+    steps = range(len(run.losses), config.steps)
     hidden = rank > 0 or not progress
-    with run, progress_of(left, total=config.steps, initial=left.start, disable=hidden) as bar:
+    with run, progress_of(steps, total=config.steps, initial=steps.start, disable=hidden) as bar:
         for step in bar:
             rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            mean, count = _add_gradients(wrapped, mine, measure, config, device)
+            mean, count = _add_gradients(wrapped, own_batches, measure, config, device)
             total = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             norm = distributed.full_tensor(total).item()
             loss, count, stop = distributed.all_reduce(mean.item(), count, run.interrupted, device)

@@ -98,7 +98,7 @@ def _train_on(
         tell(_in_words(run["held_out"]))
         return
 
-    read, rest = _hold_out(texts)
+    read, tenths = _hold_out(texts)
     if run:
         place = "last checkpoint" if (out / "checkpoint.pt").exists() else "beginning"
         tell(f"{out} holds this run: going on from its {place}")
@@ -107,7 +107,7 @@ def _train_on(
         tokenizer = Tokenizer.train(read, config.vocab_size, special_tokens=[END])
     end = tokenizer.special_tokens[END]
     ids = torch.tensor([i for text in read for i in (*tokenizer.encode(text), end)])
-    held_out = torch.tensor(tokenizer.encode(rest))
+    held_out = torch.tensor(tokenizer.encode(tenths))
     if len(ids) <= settings.length or len(held_out) < 2:
         raise ValueError(
             f"length must be less than the number of tokens, {len(ids)} without those held out, "

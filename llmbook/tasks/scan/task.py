@@ -84,16 +84,18 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
         ( LEFT + WALK ) * 3 + ( RIGHT + RIGHT + WALK ) * 2
         ```
     """
-    _, chosen = length_split()
+    _, commands = length_split()
     if size is not None:
-        chosen = [command for command, length in _lengths().items() if length == size]
-    if not chosen:
+        commands = [command for command, length in _lengths().items() if length == size]
+    if not commands:
         raise ValueError(f"size must be the number of actions of a command, got {size}")
-    if not 1 <= count <= len(chosen):
+    if not 1 <= count <= len(commands):
         kind = "long commands" if size is None else f"commands of {size} actions"
-        raise ValueError(f"count must be 1 to {len(chosen)}, as many {kind} are there, got {count}")
-    random.Random(seed).shuffle(chosen)
-    return [pose(command) for command in chosen[:count]]
+        raise ValueError(
+            f"count must be 1 to {len(commands)}, as many {kind} are there, got {count}"
+        )
+    random.Random(seed).shuffle(commands)
+    return [pose(command) for command in commands[:count]]
 
 
 def pose(command: str, context: str = "") -> Problem:
