@@ -35,3 +35,16 @@ def test_importing_a_package_loads_none_of_these_modules(package):
     code = f"import sys, {package}; print([name for name in {modules} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_solving_loads_no_format_of_others_and_no_network():
+    code = (
+        "import sys\n"
+        "from llmbook.cli import app\n"
+        "app(['solve', 'look'], standalone_mode=False)\n"
+        "unused = {'jinja2', 'httpx2', 'openai', 'transformers', 'llmbook.pretrained.gguf',\n"
+        "          'llmbook.pretrained.configs', 'llmbook.pretrained.saving',\n"
+        "          'llmbook.pretrained.fetch', 'llmbook.positions.alibi'}\n"
+        "assert not unused & sys.modules.keys(), unused & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
