@@ -162,17 +162,26 @@ def check_tokens(name: str, tokens: Tensor, vocab_size: int) -> None:
         )
 
 
-def check_counts(counts: Sequence[int] | None, tokens: Tensor, rows: int) -> list[int]:
-    """Require as many rows of tokens as a cache has, and a count of real ones for each.
+def check_counts(
+    counts: Sequence[int] | None, tokens: Tensor, starts: Sequence[int], max_length: int | None
+) -> list[int]:
+    """Require as many rows of tokens as there are starts, and a count of real ones for each.
+
+    Only real tokens must end within ``max_length``, if there is one: padding may reach beyond it.
 
     Returns:
         The counts; without any, all tokens are real.
     """
     B, T = tokens.shape
     counts = [T] * B if counts is None else list(counts)
-    if rows != B or len(counts) != B or not all(1 <= count <= T for count in counts):
+    if len(starts) != B or len(counts) != B or not all(1 <= count <= T for count in counts):
         raise ValueError(
             f"cache and counts must have {B} rows, each count from 1 to {T}, "
-            f"got {rows} rows and counts {counts}"
+            f"got {len(starts)} rows and counts {counts}"
+        )
+    longest = max(start + count for start, count in zip(starts, counts, strict=True))
+    if max_length is not None and longest > max_length:
+        raise ValueError(
+            f"tokens must end within max_length ({max_length}), got {longest} positions"
         )
     return counts

@@ -190,22 +190,30 @@ class RaggedCache:
         return self._tokens is not None
 
     @contextmanager
-    def step(self, tokens: Tensor, counts: Sequence[int] | None = None) -> Iterator[Step]:
+    def step(
+        self,
+        tokens: Tensor,
+        counts: Sequence[int] | None = None,
+        *,
+        max_length: int | None = None,
+    ) -> Iterator[Step]:
         """Read new tokens: they count when the ``with`` block ends, and not at all if it fails.
 
         Args:
             tokens: Their ids, shape ``(B, T)``, shorter rows padded at the end.
             counts: How many of each row are real; ``T`` when left out.
+            max_length: Where the real ones must end at the latest, if anywhere.
 
         Yields:
             Where the tokens stand, and for each layer a cache that is to be passed to it.
 
         Raises:
             ValueError: If there is not one row of tokens for each row in use, or not one count
-                from 1 to ``T``.
+                from 1 to ``T``, or they end beyond ``max_length``.
         """
         starts = self.lengths
-        counts = check_counts(counts, tokens, len(starts))
+        # First of all, so that what is refused has made no room.
+        counts = check_counts(counts, tokens, starts, max_length)
         (B, T), S = tokens.shape, max(starts) + tokens.size(1)
         self._make_room(S)  # first, as it makes new tensors: the layers below hold views of them
         # Rows that are equally long write a block, which slices reach without indices.

@@ -3,6 +3,9 @@
 The first line tells the task and the settings, each of the others is a trace. While problems are
 under way, every reply is put down as soon as it is there, in a file beside the transcript whose
 name ends in ``.replies``. When their traces stand in the transcript, it is removed.
+
+Every line is read as its type, by pydantic, but how it begins says which type that is: as a union
+of both, an error would tell of the fields of either. And what pydantic writes is not ASCII.
 """
 
 import hashlib
@@ -104,8 +107,7 @@ def resume(
             is.
     """
     data = path.read_bytes() if path.exists() else b""
-    # A line counts once its end is written. Without any, rfind gives -1, and nothing is whole.
-    whole = data[: data.rfind(b"\n") + 1]
+    whole = _whole(data)
     cut_off = data[len(whole) :]
     # What a break left over begins as our lines do, as far as it goes. Anything else is somebody's
     # text without a last line break, which must not be cut away.
@@ -150,6 +152,11 @@ def resume(
     return traces
 
 
+def _whole(data: bytes) -> bytes:
+    """The lines of a file that have an end: one counts once its end is written."""
+    return data[: data.rfind(b"\n") + 1]  # without any, rfind gives -1, and nothing is whole
+
+
 def append(path: Path, lines: Iterable[str]) -> None:
     """Write lines to the end of a file, and wait until they are there."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +197,7 @@ class Remembering:
         self._known: dict[str, Reply] = {}
         if self._path.exists():
             data = self._path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
+            whole = _whole(data)
             os.truncate(self._path, len(whole))  # a line that was cut off
             for number, line in enumerate(whole.splitlines(), start=1):
                 try:

@@ -186,27 +186,20 @@ class GPT(nn.Module):
         """
         if tokens.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere it waits
             check_tokens("tokens", tokens, self.config.vocab_size)
-        # Only real tokens must end within ``max_length``: padding may reach beyond it. Checked
-        # before the step begins, so that what is refused has made no room in the cache.
-        starts = [0] * len(tokens) if cache is None else cache.lengths
-        counts = check_counts(counts, tokens, len(starts))
-        longest = max(start + count for start, count in zip(starts, counts, strict=True))
-        if longest > self.config.max_length:
+        max_length = self.config.max_length
+        if cache is None:
+            check_counts(counts, tokens, [0] * len(tokens), max_length)
+            # A step from nothing: position 0, nothing kept of any block, no token before.
+            return self._read(tokens, Step(0, [None] * len(self.blocks)))
+        if self.shift_proj is not None and not cache.keeps_tokens:
             raise ValueError(
-                f"tokens must end within max_length ({self.config.max_length}), "
-                f"got {longest} positions"
+                "cache must keep the tokens for a model with token_shift, as that of "
+                "new_cache does, got one without keep_tokens"
             )
-        if cache is not None:
-            if self.shift_proj is not None and not cache.keeps_tokens:
-                raise ValueError(
-                    "cache must keep the tokens for a model with token_shift, as that of "
-                    "new_cache does, got one without keep_tokens"
-                )
-            # The lengths grow when the block ends. After an error none of the tokens count.
-            with cache.step(tokens, counts) as step:
-                return self._read(tokens, step)
-        # A step from nothing: position 0, nothing kept of any block, no token before.
-        return self._read(tokens, Step(0, [None] * len(self.blocks)))
+        # It checks the counts. The lengths grow when the block ends: after an error none of the
+        # tokens count.
+        with cache.step(tokens, counts, max_length=max_length) as step:
+            return self._read(tokens, step)
 
     def _read(self, tokens: Tensor, step: Step) -> Tensor:
         """From ids, shape ``(B, T)``, to the normalized stream, shape ``(B, T, d_model)``."""

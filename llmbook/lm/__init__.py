@@ -5,9 +5,9 @@ own GPT, the models of the library transformers, models behind a server, and a s
 demonstrations. [`load`][llmbook.lm.load] finds the right one for a name.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llmbook._lazy import lazily
 from llmbook.lm.loading import load
 from llmbook.lm.protocol import LanguageModel, Reply
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from llmbook.lm.gpt import OwnModel
     from llmbook.lm.huggingface import TransformersModel
     from llmbook.lm.scripted import ScriptedModel
+else:  # only one of them is asked for, and most need torch or more
+    __getattr__, __dir__ = lazily(
+        __name__,
+        endpoint=["EndpointModel"],
+        gpt=["OwnModel"],
+        huggingface=["TransformersModel"],
+        scripted=["ScriptedModel"],
+    )
 
 __all__ = [
     "EndpointModel",
@@ -26,17 +34,3 @@ __all__ = [
     "TransformersModel",
     "load",
 ]
-
-_LAZY = {
-    "EndpointModel": "endpoint",
-    "OwnModel": "gpt",
-    "ScriptedModel": "scripted",
-    "TransformersModel": "huggingface",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Each is imported when it is asked for: only one is, and most need torch or more.
-    if name in _LAZY:
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

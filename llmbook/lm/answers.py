@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from llmbook.lm.protocol import Reply
+from llmbook.lm.protocol import Reply, split_thought
 from llmbook.lm.requests import cut_at_stop
 
 __all__ = [
@@ -69,6 +69,7 @@ def read_reply(answer: object, stop: Sequence[str], *, chat: bool) -> Reply:
         raise ValueError(f"the model failed on the server's side: {reason}")
     try:
         text = well_formed(_text(choice["message"]["content"] if chat else choice["text"]))
+        thought = well_formed(_thought(choice["message"])) if chat else ""
     except (KeyError, TypeError) as error:
         raise ValueError(f"a choice with a text expected ({error!r})") from None
     text, stopped = cut_at_stop(text, stop, chat=chat)
@@ -76,6 +77,9 @@ def read_reply(answer: object, stop: Sequence[str], *, chat: bool) -> Reply:
         reason = "stop"
     elif reason != "length":
         reason = "end"
+    if thought and text.lstrip().startswith("<think>"):  # another, or the same once more
+        in_text, text = split_thought(text)
+        thought = "\n\n".join(dict.fromkeys(filter(None, (thought, in_text))))
     usage = _fields(answer.get("usage"))
     return Reply(
         text,
@@ -84,6 +88,7 @@ def read_reply(answer: object, stop: Sequence[str], *, chat: bool) -> Reply:
         completion_tokens=_count(usage.get("completion_tokens")),
         reused_tokens=_count(_fields(usage.get("prompt_tokens_details")).get("cached_tokens")),
         logprobs=_logprobs(_fields(choice.get("logprobs")), chat),
+        thought=thought or None,  # without one, it is looked for in the text
     )
 
 
@@ -160,6 +165,21 @@ def _text(content: object) -> str:
         parts = [_fields(part) for part in content]
         return "".join(part["text"] for part in parts if part.get("type") == "text")
     raise TypeError(f"content is {_short(content)}")
+
+
+def _thought(message: Mapping[str, Any]) -> str:
+    """What the model thought, where the server has parted it from the text; otherwise ``""``.
+
+    Raises:
+        TypeError: If it is not a text.
+    """
+    for name in ("reasoning_content", "reasoning"):  # some servers send it under both names
+        if isinstance(thought := message.get(name), str) and thought.strip():
+            return thought.strip()
+    content = message.get("content")
+    parts = [_fields(part) for part in content] if isinstance(content, list) else []
+    thoughts = [_text(part.get("thinking")) for part in parts if part.get("type") == "thinking"]
+    return "".join(thoughts).strip()
 
 
 def _fields(value: object) -> dict[str, Any]:

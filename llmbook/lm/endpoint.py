@@ -90,6 +90,7 @@ class EndpointModel:
     Servers don't tell whether a text ended by itself or at a stop string: where stop strings were
     given, it counts as ``"stop"``. In a chat, those of blank space are not sent but applied here,
     after the thought with which some models begin.
+    What a server has parted from the text as the thought is the thought of the reply.
     Temperature and seed are passed on; what a server makes of them is its own affair:
     ``transformers serve``, for one, draws only if the model's own settings say so. Counts of tokens
     are 0, and log-probabilities None, where the server gives none.

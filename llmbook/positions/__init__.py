@@ -9,9 +9,25 @@ head, ``d_model`` width of the model. Positions count from 0; ``offset`` is the 
 first token, which is not 0 when earlier tokens are in a cache.
 """
 
-from llmbook.positions.absolute import LearnedPositions, SinusoidalEncoding, sinusoidal_positions
-from llmbook.positions.alibi import alibi_bias, alibi_slopes
-from llmbook.positions.rotary import RopeScaling, RotaryEmbedding, apply_rotary, rotary_angles
+from typing import TYPE_CHECKING
+
+from llmbook._lazy import lazily
+
+if TYPE_CHECKING:
+    from llmbook.positions.absolute import (
+        LearnedPositions,
+        SinusoidalEncoding,
+        sinusoidal_positions,
+    )
+    from llmbook.positions.alibi import alibi_bias, alibi_slopes
+    from llmbook.positions.rotary import RopeScaling, RotaryEmbedding, apply_rotary, rotary_angles
+else:  # a model has one way of the four
+    __getattr__, __dir__ = lazily(
+        __name__,
+        absolute=("LearnedPositions", "SinusoidalEncoding", "sinusoidal_positions"),
+        alibi=("alibi_bias", "alibi_slopes"),
+        rotary=("RopeScaling", "RotaryEmbedding", "apply_rotary", "rotary_angles"),
+    )
 
 __all__ = [
     "LearnedPositions",

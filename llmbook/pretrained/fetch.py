@@ -26,6 +26,8 @@ from typing import NamedTuple
 
 import httpx2
 
+from llmbook._progress import progress
+
 PYPI = "https://pypi.org/simple"
 HUB = "https://huggingface.co"
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -150,12 +152,8 @@ def _stream(
     folder: Path,
 ) -> Path:
     """Write a file into a folder, going on where a connection broke, and check its hash."""
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]  # may warn, where it is imported
-
     path = folder / "unfinished"
-    # disable=None: no bar where nobody sees it move, as in a file.
-    bar = tqdm(unit="B", unit_scale=True, disable=None, delay=0.5)
-    with path.open("wb+") as file, bar:
+    with path.open("wb+") as file, progress(unit="B", unit_scale=True, delay=0.5) as bar:
         while True:
             start = file.tell()
             headers = {"Range": f"bytes={start}-"} if start else {}

@@ -6,6 +6,8 @@ The proof that it is read rightly is that the logits equal those of the original
 with safetensors, as on the hub of Hugging Face, GGUF files, and what one has saved by
 [`Pretrained.save`][llmbook.pretrained.model.Pretrained.save]; never pickle, which may run any
 program. How tensors are renamed is told in ``llmbook.pretrained.layouts``.
+
+What reads a format of others, or fetches a file, is loaded when such a model is asked for.
 """
 
 import os
@@ -21,9 +23,6 @@ from torch import Tensor
 from llmbook._files import read_json, reading
 from llmbook.gpt import GPTConfig
 from llmbook.positions import RopeScaling
-from llmbook.pretrained import fetch
-from llmbook.pretrained.configs import read_config
-from llmbook.pretrained.gguf import read_gguf
 from llmbook.pretrained.layouts import Layout, StoredTensor, build, open_safetensors
 from llmbook.pretrained.model import Pretrained
 from llmbook.tokenizer import Tokenizer
@@ -72,6 +71,8 @@ def _load_folder(path: Path, place: Place) -> Pretrained:
     data = read_json(path / "config.json")
     if data.get("model_type") == "llmbook":
         return _load_own(path, data, place)
+    from llmbook.pretrained.configs import read_config
+
     config, layout = read_config(data)
     with open_safetensors(path) as stored:
         model = build(config, stored, layout, where=path.name, place=place)
@@ -117,6 +118,8 @@ def _own_config(data: dict[str, Any]) -> GPTConfig:
 
 
 def _load_gguf(path: Path, place: Place) -> Pretrained:
+    from llmbook.pretrained.gguf import read_gguf
+
     file = read_gguf(path)
     config = file.config()
     stored = {
@@ -207,6 +210,8 @@ def download(name: str) -> Path:
         ValueError: If no model has this name.
         OSError: If it cannot be fetched; the error says what to do.
     """
+    from llmbook.pretrained import fetch
+
     return fetch.fetch(name)
 
 
@@ -222,6 +227,10 @@ def fetched(source: str | os.PathLike[str]) -> Path | None:
     Raises:
         OSError: If it cannot be fetched.
     """
+    if not re.fullmatch(r"[\w.-]+", str(source)):  # a path
+        return None
+    from llmbook.pretrained import fetch
+
     return fetch.fetch(str(source)) if source in fetch.MODELS else None
 
 

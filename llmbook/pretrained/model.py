@@ -1,20 +1,11 @@
 """A pretrained model with what belongs to it: its tokenizer, its template, the ends of a text."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llmbook.gpt import GPT
-from llmbook.pretrained.saving import own_files, transformers_files, write_folder
 from llmbook.tokenizer import Tokenizer
 
 __all__ = ["Pretrained"]
@@ -70,6 +61,8 @@ class Pretrained:
                 adapters that are not merged.
             OSError: If the files cannot be written; the old ones are then as they were.
         """
+        from llmbook.pretrained.saving import own_files, write_folder
+
         return write_folder(folder, own_files(self))
 
     def save_transformers(self, folder: str | os.PathLike[str]) -> Path:
@@ -88,6 +81,8 @@ class Pretrained:
                 [`save`][llmbook.pretrained.model.Pretrained.save].
             OSError: As for [`save`][llmbook.pretrained.model.Pretrained.save].
         """
+        from llmbook.pretrained.saving import transformers_files, write_folder
+
         return write_folder(folder, transformers_files(self))
 
     def chat_prompt(self, messages: Sequence[Mapping[str, str]], **variables: object) -> str:
@@ -114,43 +109,6 @@ class Pretrained:
                 "chat_template is missing: this model has not learned to converse; "
                 "give it a text to continue"
             )
-        for message in messages:
-            if not all(isinstance(message.get(name), str) for name in ("role", "content")):
-                raise ValueError(
-                    f"messages must have text as 'role' and 'content', got {dict(message)}"
-                )
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-        try:
-            return environment.from_string(self.chat_template).render(
-                messages=[dict(message) for message in messages],
-                add_generation_prompt=True,
-                **{"tools": None, "documents": None, **self.named_tokens, **variables},
-            )
-        except Exception as error:  # a template is a program: anything may go wrong in it
-            what = error if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-            raise ValueError(f"messages must suit the chat template, which says: {what}") from None
+        from llmbook.pretrained._chat import render  # loads Jinja, which few models need
 
-
-class _Generation(Extension):
-    """``{% generation %}`` marks what a model is trained on; written out, it changes nothing."""
-
-    tags = {"generation"}  # noqa: RUF012 (as Jinja has it)
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.Scope(body, lineno=line)
-
-
-def _to_json(value: object, ensure_ascii: bool = False, **options: Any) -> str:
-    """As transformers has it: unlike Jinja's own, it neither escapes HTML nor sorts."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)
+        return render(self.chat_template, messages, {**self.named_tokens, **variables})

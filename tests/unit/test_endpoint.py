@@ -340,6 +340,38 @@ def test_texts_are_taken_from_answers_of_any_shape(tmp_path, sent, text):
         model.complete([reply.text])
 
 
+THOUGHT = "<think>\nHm.\n</think>\n\n14"
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "thought", "text"),
+    [
+        ("14", {"reasoning_content": "\nHm.\n"}, "Hm.", "14"),  # llama.cpp, vLLM, DeepSeek
+        ("\n\n14", {"reasoning": "Hm."}, "Hm.", "\n\n14"),  # vLLM since
+        ("14", {"reasoning_content": "Hm.", "reasoning": "Hm."}, "Hm.", "14"),
+        ("14", {"reasoning_content": None, "reasoning": "Hm."}, "Hm.", "14"),
+        (None, {"reasoning_content": "Hm. Well"}, "Hm. Well", ""),  # cut before the answer
+        (THOUGHT, {"reasoning_content": None}, "Hm.", "\n\n14"),
+        (THOUGHT, {"reasoning_content": "Hm."}, "Hm.", "\n\n14"),  # the same in both places
+        (THOUGHT, {"reasoning_content": "Ah."}, "Ah.\n\nHm.", "\n\n14"),
+        ("Say </think>.", {"reasoning_content": "Hm."}, "Hm.", "Say </think>."),
+        ("14", {"reasoning_content": "half \ud83d"}, "half \ufffd", "14"),
+        ("14", {"reasoning": {"effort": "low"}}, "", "14"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+          {"type": "text", "text": "14"}], {}, "Hm.", "14"),  # Mistral
+    ],
+)  # fmt: skip
+def test_a_thought_is_kept_wherever_the_server_puts_it(tmp_path, content, fields, thought, text):
+    sent = chatting(content, choice={"message": {"content": content} | fields})
+    with serving(lambda prompt, attempt: sent) as server:
+        model, file = EndpointModel("m", server.url, max_retries=0), tmp_path / "t.jsonl"
+        [reply] = model.complete(["a"], stop=["\n\n"])
+        assert (reply.thought, reply.text, reply.error) == (thought, text, "")
+        [trace] = evaluate(ZeroShot(), model, PROBLEMS[:1], transcript=file)
+        assert trace.calls[0].reply.thought == thought
+        assert [trace] == evaluate(ZeroShot(), model, PROBLEMS[:1], transcript=file)
+
+
 @pytest.mark.parametrize(
     ("count", "taken"),
     [(12, 12), (12.0, 12), ("12", 12), ("12.0", 12), (None, 0), ("many", 0), ([], 0), (-1, 0)],

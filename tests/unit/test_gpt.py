@@ -371,6 +371,29 @@ def test_bad_input_is_named(call, message):
         call()
 
 
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([7, 1], r"tokens must end within max_length \(6\), got 7 positions"),
+        (None, r"tokens must end within max_length \(6\), got 7 positions"),
+        ([6, 0], r"each count from 1 to 7, got 2 rows and counts \[6, 0\]"),
+        ([6], r"must have 2 rows, each count from 1 to 7, got 2 rows and counts \[6\]"),
+    ],
+)
+def test_a_step_that_is_refused_leaves_the_cache_as_it_was(counts, message):
+    model, tokens = small(), torch.zeros(2, 7).long()
+    cache = model.new_cache(2, capacity=2)
+    for step in (
+        lambda: model(tokens, cache=cache, counts=counts),
+        lambda: cache.step(tokens, counts, max_length=6).__enter__(),
+    ):
+        with pytest.raises(ValueError, match=message):
+            step()
+    assert cache.keys.size(3) == 2 and cache.lengths == [0, 0]
+    model(tokens, cache=cache, counts=[6, 1])  # padding may reach beyond the end
+    assert cache.lengths == [6, 1]
+
+
 def test_a_cache_without_tokens_is_no_cache_for_a_token_shift():
     model = GPT(GPTConfig(vocab_size=V, d_model=8, num_layers=1, num_heads=2, token_shift=True))
     with pytest.raises(ValueError, match="cache must keep the tokens"):
