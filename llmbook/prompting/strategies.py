@@ -54,11 +54,15 @@ class Strategy(ABC):
             Prompts that can be asked at the same time; it is sent their replies.
         """
 
+    def read_problem(self, text: str) -> Problem:
+        """A problem from the text in which somebody states it, whose answer nobody knows yet."""
+        return Problem(text, "")
+
     def solve(self, problem: Problem | str, model: LanguageModel) -> Trace:
         """Solve a problem.
 
         Args:
-            problem: The problem, or just its question.
+            problem: The problem, or just its text.
             model: The model.
 
         Returns:
@@ -75,7 +79,7 @@ class Strategy(ABC):
         """Solve problems side by side.
 
         Args:
-            problems: The problems, or just their questions.
+            problems: The problems, or just their texts.
             model: The model.
             progress: Show on the error stream how many are solved.
 
@@ -88,7 +92,8 @@ class Strategy(ABC):
         if isinstance(problems, str):
             raise ValueError(f"problems must be several problems, got the string {problems!r}")
         posed = [
-            Problem(problem, "") if isinstance(problem, str) else problem for problem in problems
+            self.read_problem(problem) if isinstance(problem, str) else problem
+            for problem in problems
         ]
         for place, problem in enumerate(posed):
             if not problem.question.strip():
@@ -295,6 +300,10 @@ class SelfConsistency(Strategy):
     def name(self) -> str:
         """That of the strategy, with the number of samples."""
         return f"self-consistency of {self.samples} × {self.strategy.name}"
+
+    def read_problem(self, text: str) -> Problem:
+        """A problem as the strategy reads it whose answers are voted on."""
+        return self.strategy.read_problem(text)
 
     def dialogue(self, trace: Trace) -> Dialogue:
         """All samples side by side, then the vote."""
