@@ -43,6 +43,8 @@ class Setup:
                         "trained on much text: --model smollm2-135m (small, often wrong), a "
                         "folder, an id on the hub, or the address of a server with #MODEL behind it"
                     ) from None
+        if not context:
+            return self.strategy.read_problem(question)
         return Problem(question, "", context=context)
 
 

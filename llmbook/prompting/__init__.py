@@ -16,11 +16,13 @@ from llmbook.prompting.strategies import (
 )
 from llmbook.prompting.template import PromptTemplate
 from llmbook.prompting.trace import ISSUES, Call, Issue, Trace, count_issues
+from llmbook.prompting.voting import Checked, Vote
 
 __all__ = [
     "ISSUES",
     "Call",
     "ChainOfThought",
+    "Checked",
     "FewShot",
     "Issue",
     "LeastToMost",
@@ -32,6 +34,7 @@ __all__ = [
     "SelfConsistency",
     "Strategy",
     "Trace",
+    "Vote",
     "ZeroShot",
     "count_issues",
     "read_after",

@@ -21,6 +21,8 @@ class Ask(NamedTuple):
     stop: tuple[str, ...]  # where a model that would go on and on is to end; not for a chat
     temperature: float = 0.0
     seed: int = 0
+    question: str = ""  # what it asks; and what is taken from the text of a reply, None: nothing
+    read: Callable[[str], str | None] = str.strip
 
 
 class Answered(NamedTuple):
@@ -28,6 +30,7 @@ class Answered(NamedTuple):
 
     reply: Reply
     seconds: float
+    others: tuple[Reply, ...] = ()  # replies to the same prompt that were not taken
 
 
 Dialogue = Generator[list[Ask], list[Answered], None]

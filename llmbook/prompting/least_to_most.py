@@ -21,7 +21,8 @@ from llmbook.prompting.readers import read_text
 from llmbook.prompting.strategies import Reader, Strategy, ask, check_exemplars
 from llmbook.prompting.template import PromptTemplate
 from llmbook.prompting.trace import Call, Issue, Trace
-from llmbook.tasks.problem import Exemplar, Step
+from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.sentences import split_story
 
 __all__ = ["LeastToMost", "OnePassLeastToMost"]
 
@@ -84,6 +85,14 @@ class LeastToMost(Strategy):
         if self.history is not None and self.history < 0:
             raise ValueError(f"history must be at least 0, got {self.history}")
         check_exemplars("exemplars", self.exemplars, "steps")
+
+    def read_problem(self, text: str) -> Problem:
+        """A story and the question at its end, apart: every sub-question is about the story too.
+
+        Asked without it, "How many did Bo buy?" could only be guessed.
+        """
+        story, question = split_story(text)
+        return Problem(question, "", context=story)
 
     def dialogue(self, trace: Trace) -> Dialogue:
         """A plan, then one prompt for each sub-problem."""
@@ -161,7 +170,8 @@ class OnePassLeastToMost(Strategy):
         prompt = self.template.render(
             problem.question, exemplars=self.exemplars, context=problem.context
         )
-        [(reply, seconds)] = yield [Ask(prompt, self.max_new_tokens, self.template.stop)]
+        request = Ask(prompt, self.max_new_tokens, self.template.stop, question=problem.question)
+        [(reply, seconds, others)] = yield [request]
         if reply.finish_reason == "error":
             trace.issues.append(Issue("model-error", 0, reply.error))
         elif not reply.text.strip():
@@ -172,7 +182,7 @@ class OnePassLeastToMost(Strategy):
             self._read_steps(trace, reply.text)
         questions = tuple(step.question for step in trace.steps)
         trace.calls.append(
-            Call("plan and answers", problem.question, prompt, reply, questions, seconds)
+            Call("plan and answers", problem.question, prompt, reply, questions, seconds, others)
         )
 
     def _read_steps(self, trace: Trace, text: str) -> None:

@@ -71,7 +71,14 @@ class ModelPlanner(Planner):
         prompt = self.template.render(
             problem.question, exemplars=self.exemplars, context=problem.context
         )
-        [(reply, seconds)] = yield [Ask(prompt, self.max_new_tokens, self.template.stop)]
+        request = Ask(
+            prompt,
+            self.max_new_tokens,
+            self.template.stop,
+            question=problem.question,
+            read=lambda text: "\n".join(_without_blanks(self.parse(text))),
+        )
+        [(reply, seconds, others)] = yield [request]
         items: list[str] = []
         if reply.finish_reason == "error":
             trace.issues.append(Issue("model-error", number, reply.error))
@@ -88,7 +95,9 @@ class ModelPlanner(Planner):
                 trace.issues.append(Issue("plan-cut", number))
                 if items[-1:] != [problem.question.strip()]:
                     items = items[:-1]
-        trace.calls.append(Call("plan", problem.question, prompt, reply, tuple(items), seconds))
+        trace.calls.append(
+            Call("plan", problem.question, prompt, reply, tuple(items), seconds, others)
+        )
         items = items[::-1] if self.top_down else items
         if self.names_problem and len({*items}) < len(items):
             trace.issues.append(Issue("plan-repeats", number))

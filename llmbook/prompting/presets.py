@@ -1,7 +1,8 @@
 """The strategies for a task: its exemplars, in the form that each strategy shows them."""
 
+from dataclasses import replace
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from llmbook.prompting.least_to_most import LeastToMost
 from llmbook.prompting.planners import ModelPlanner
@@ -23,6 +24,22 @@ StrategyName = Literal[
 ]
 
 
+
+class _Marks(NamedTuple):
+    """What stands before question, answer and plan, and how a chain of thought concludes."""
+
+    question: str
+    answer: str
+    plan: str
+    conclusion: str
+
+
+_MARKS = {
+    "en": _Marks("Q: {question}", "A: ", "Plan: ", " The answer is {answer}."),
+    "zh": _Marks("问：{question}", "答：", "步骤：", "答案是 {answer}。"),
+}
+
+
 def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strategy:
     """The strategy of that name, with the exemplars of a task.
 
@@ -39,24 +56,41 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
         ValueError: If there is none of that name.
     """
     limit, parse, exemplars = max_new_tokens, task.parse, task.exemplars
+    marks = _MARKS[task.language]
+    template = PromptTemplate(
+        exemplar=f"{marks.question}\n{marks.answer}{{answer}}\n\n",
+        turn=f"{marks.question}\n{marks.answer}{{answer}}\n\n",
+        question=f"{marks.question}\n{marks.answer}".rstrip(),
+        separator=task.separator,
+        stop=("\n\n", "\n" + marks.question.partition("{")[0].rstrip()),
+    )
     if name == "zero-shot":
-        template = PromptTemplate(instruction=f"{task.instruction}\n\n")
+        template = replace(template, instruction=f"{task.instruction}\n\n")
         return ZeroShot(template=template, max_new_tokens=limit, parse_answer=parse)
     if name == "few-shot":
-        return FewShot(exemplars=exemplars, max_new_tokens=limit, parse_answer=parse)
+        return FewShot(
+            template=template, exemplars=exemplars, max_new_tokens=limit, parse_answer=parse
+        )
     if name in ("chain-of-thought", "self-consistency"):
-        thought = ChainOfThought(exemplars=exemplars, max_new_tokens=limit, parse_answer=parse)
+        concluded = f"{marks.question}\n{marks.answer}{{rationale}}{marks.conclusion}\n\n"
+        thought = ChainOfThought(
+            template=replace(template, exemplar=concluded),
+            exemplars=exemplars,
+            max_new_tokens=limit,
+            parse_answer=parse,
+        )
         return thought if name == "chain-of-thought" else SelfConsistency(strategy=thought)
     if name == "least-to-most":
-        form = "Q: {question}\nPlan:"
+        form = f"{marks.question}\n{marks.plan}"
         return LeastToMost(
             planner=ModelPlanner(
-                template=PromptTemplate(
-                    exemplar=f"{form} {{plan}}\n\n", question=form, separator=task.separator
+                template=replace(
+                    template, exemplar=f"{form}{{plan}}\n\n", question=form.rstrip()
                 ),
                 exemplars=exemplars,
                 parse=partial(read_list, separator=task.separator.strip()),
             ),
+            template=replace(template, exemplar="{steps}"),
             exemplars=exemplars,
             parse_answer=parse,
             raw_history=True,  # the exemplars' steps are sentences, or bare where the task's are

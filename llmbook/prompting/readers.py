@@ -79,7 +79,7 @@ def read_list(text: str, separator: str = ";") -> list[str]:
 
     Args:
         text: Any text.
-        separator: What parts the items of a line; of ``;`` the Chinese form ``；``, too.
+        separator: What parts the items of a line; of ``;`` the Chinese form ``；``, too, and the other way round.
 
     Returns:
         The items, without numbers, bullets, bold and quotation marks around them. Where there are
@@ -101,7 +101,7 @@ def read_list(text: str, separator: str = ";") -> list[str]:
         ['How old is Ann?', 'How old is Bo?']
         ```
     """
-    signs = ";；" if separator == ";" else None
+    signs = ";；" if separator in ";；" else None
     parting = re.compile(f"[{signs}]" if signs else re.escape(separator))
     items = (item.strip() for line in _items(text) for item in parting.split(line))
     bare = (_BULLET.sub("", item, count=1) if _BULLET.match(item) else item for item in items)

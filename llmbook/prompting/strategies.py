@@ -112,7 +112,7 @@ def ask(
     Returns:
         The answer; ``""`` if there is none.
     """
-    [(reply, seconds)] = yield [prompt]
+    [(reply, seconds, others)] = yield [prompt._replace(question=question, read=read)]
     kinds: list[tuple[Kind, str]] = []
     answer = ""
     if reply.finish_reason == "error":
@@ -131,7 +131,7 @@ def ask(
                 kinds.append(("answer-unreadable", why))
     trace.issues += [Issue(kind, len(trace.calls), detail) for kind, detail in kinds]
     parsed = (answer,) if answer else ()
-    trace.calls.append(Call(purpose, question, prompt.prompt, reply, parsed, seconds))
+    trace.calls.append(Call(purpose, question, prompt.prompt, reply, parsed, seconds, others))
     return answer
 
 

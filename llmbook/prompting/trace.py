@@ -21,7 +21,7 @@ __all__ = ["ISSUES", "Call", "Issue", "Trace", "count_issues"]
 Kind = Literal[
     "model-error", "plan-empty", "plan-unreadable", "plan-cut", "plan-long", "plan-repeats",
     "plan-open", "plan-refused", "pass-open", "answer-empty", "answer-unreadable", "answer-cut",
-    "reasoning-cut", "vote-tie", "vote-empty",
+    "reasoning-cut", "vote-tie", "vote-empty", "vote-open", "check-failed",
 ]  # fmt: skip
 Purpose = Literal["plan", "answer", "reasoning", "plan and answers"]
 
@@ -41,6 +41,8 @@ ISSUES: dict[Kind, str] = {
     "reasoning-cut": "the reasoning was cut at the limit: the answer is asked for all the same",
     "vote-tie": "several answers have the most votes: the one that was given first wins",
     "vote-empty": "no sample has an answer: there is none",
+    "vote-open": "no reply led by enough when the limit was reached: the most frequent is taken",
+    "check-failed": "no reply passed the check: the first one is taken all the same",
 }
 """All that can go wrong, and the rule that is followed then."""
 
@@ -64,6 +66,12 @@ class Call:
     reply: Reply
     parsed: tuple[str, ...] = ()  # what was read from the reply; nothing: ()
     seconds: float = 0.0  # its share of the time that its batch took
+    others: tuple[Reply, ...] = ()  # replies to the prompt that lost a vote or failed a check
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """All replies to the prompt, the one that was taken first."""
+        return self.reply, *self.others
 
 
 @dataclass(repr=False)
@@ -112,28 +120,31 @@ class Trace:
 
     @property
     def num_calls(self) -> int:
-        """Number of prompts, those of samples included, as in all that follow."""
-        return sum(len(trace.calls) for trace in self.walk())
+        """Number of replies, those of samples included, as in all that follow."""
+        return sum(1 for _ in self._replies())
 
     @property
     def prompt_tokens(self) -> int:
         """Tokens of all prompts."""
-        return sum(call.reply.prompt_tokens for trace in self.walk() for call in trace.calls)
+        return sum(reply.prompt_tokens for reply in self._replies())
 
     @property
     def completion_tokens(self) -> int:
         """Tokens written."""
-        return sum(call.reply.completion_tokens for trace in self.walk() for call in trace.calls)
+        return sum(reply.completion_tokens for reply in self._replies())
 
     @property
     def reused_tokens(self) -> int:
         """Tokens of prompts that did not have to be read."""
-        return sum(call.reply.reused_tokens for trace in self.walk() for call in trace.calls)
+        return sum(reply.reused_tokens for reply in self._replies())
 
     @property
     def seconds(self) -> float:
         """Time of all calls. In a batch each call has an equal share of the batch's time."""
         return sum(call.seconds for trace in self.walk() for call in trace.calls)
+
+    def _replies(self) -> Iterator[Reply]:
+        return (reply for trace in self.walk() for call in trace.calls for reply in call.replies)
 
     def to_json(self) -> str:
         """The trace as one line of JSON, in ASCII, so that any text survives any file."""
@@ -244,6 +255,8 @@ def _details(trace: Trace, number: int, call: Call) -> list[_Node]:
         nodes = [_Node(_visible(item), []) for item in call.parsed]
     elif call.purpose != "plan and answers" and "".join(call.parsed) != call.reply.text.strip():
         nodes = [_Node(f"wrote: {_visible(call.reply.text.strip()) or 'nothing'}", [])]
+    if call.others:
+        nodes.append(_Node(f"chosen from {len(call.replies)} replies", []))
     marks = [issue for issue in trace.issues if issue.call == number]
     return nodes + [_Node(_mark(issue.kind, issue.detail), []) for issue in marks]
 
@@ -309,9 +322,12 @@ def _details_of(trace: Trace, title: str, *, top: bool = False) -> str:
     for number, call in enumerate(trace.calls):
         marks = [_mark(issue.kind, issue.detail) for issue in trace.issues if issue.call == number]
         cost = (
-            f"{call.reply.prompt_tokens:,} tokens read, {call.reply.completion_tokens:,} written, "
+            f"{sum(reply.prompt_tokens for reply in call.replies):,} tokens read, "
+            f"{sum(reply.completion_tokens for reply in call.replies):,} written, "
             f"{call.seconds:.3f} s, finish reason {call.reply.finish_reason}"
         )
+        if call.others:
+            cost = f"{len(call.replies)} replies, {cost}"
         thought = {"thought": call.reply.thought} if call.reply.thought else {}
         texts = {"prompt": call.prompt, **thought, "reply": call.reply.text}
         read = {"read from the reply": "\n".join(call.parsed), "cost": cost}

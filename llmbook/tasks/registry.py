@@ -11,6 +11,7 @@ _MODULES = {  # whose `TASKS` hold the task
     "last-letters-spelled": "last_letters",
     "scan": "scan",
     "word-problems": "word_problems",
+    "word-problems-zh": "word_problems",
     "calendar": "calendar",
     "chains": "chains",
 }
@@ -25,7 +26,7 @@ def get(name: str) -> Task:
 
     Args:
         name: ``"last-letters"``, ``"last-letters-spelled"``, ``"scan"``, ``"word-problems"``,
-            ``"calendar"`` or ``"chains"``.
+            ``"word-problems-zh"``, ``"calendar"`` or ``"chains"``.
 
     Returns:
         The task.

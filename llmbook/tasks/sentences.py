@@ -31,7 +31,11 @@ _TOLD_AND_ASKED = re.compile(
     r"|[^，]*(?:多少|几|谁|哪|什么|怎)[^，]*)",
     re.IGNORECASE | re.DOTALL,
 )
-_NUMBER = re.compile(r"[0-9０-９一二两三四五六七八九十百千半]|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twice|half)\b", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[0-9０-９一二两三四五六七八九十百千半]"
+    r"|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twice|half)\b",
+    re.IGNORECASE,
+)
 _SMALL_LETTER = re.compile(r"\s+[a-z]")
 _STOP = re.compile(r"""[.!?]+["'”’)\]*]*(?=\s|$)|[!?]+(?=[\u4e00-\u9fff])|[。！？]+[”’」』）"]*""")
 

@@ -69,6 +69,7 @@ class Task:
     # knows it; by a ValueError it says that this is no question of the task.
     pose: Callable[[str, str], Problem] | None = None
     describe: Callable[[str], str] = "the answer is {}".format  # an answer, in words
+    language: str = "en"  # "en" or "zh": that of the problems, and so of the prompts around them
 
     def problems(self, count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
         """Problems of the task.

@@ -1,48 +1,112 @@
-"""Word problems: who has how many, told in plain English, and asked about the last of a chain.
+"""Word problems: who has how many, told in plain words, and asked about the last of a chain.
 
 "Ann has 7 marbles. Bo has 3 more marbles than Ann. How many marbles does Bo have?" Each person's
 number comes from that of another, so that the *size* of a problem, the number of sums that lead to
 its answer, can be chosen freely: more than the exemplars show is the test. One can also choose how
 the story is told, in the order in which it is solved or in another, and how many people in it have
-nothing to do with the question. The numbers stay small, for the arithmetic is not the point. The
-stories are ours, in the manner of the problems in Zhou et al., "Least-to-Most Prompting" (2023,
-section 3.3); real ones are read by `llmbook.tasks.benchmarks`.
+nothing to do with the question. The numbers stay small, for the arithmetic is not the point. One
+generator tells the stories in English and in Chinese. They are ours, in the manner of the problems
+in Zhou et al., "Least-to-Most Prompting" (2023, section 3.3); real ones are read by
+`llmbook.tasks.benchmarks`.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.task import Task
 
-__all__ = ["EXEMPLARS", "NAMES", "TASKS", "grade", "problems"]
+__all__ = ["CHINESE_EXEMPLARS", "EXEMPLARS", "NAMES", "TASKS", "grade", "problems"]
 
 _TYPED = """
 Ann Bo Cy Dora Eve Finn Gus Hal Ida Jon Kim Leo Mia Ned Olga Pam Quinn Ray Sue Tom Uma Val
 Wes Xia Yan Zoe Ben Cora Dan Ella Fay Gil Hugo Iris Jack Kay Lou Max Nora Otto
 """
+_TYPED_CHINESE = """
+小明 小红 小刚 小丽 小华 小强 小芳 小军 小燕 小龙 小雨 小雪 小文 小武 小兰 小梅 小林 小杰 小云 小峰
+晓东 晓玲 晓波 晓晨 晓娟 阿宝 阿珍 阿福 阿美 阿勇 佳佳 丽丽 强强 莉莉 豆豆 乐乐 婷婷 洋洋 欢欢 甜甜
+"""
 NAMES = tuple(_TYPED.split())
-"""The people of the stories."""
+"""The people of the English stories."""
 
-_SCENES = (  # what is counted, what one does with it, and how one asks for it
-    ("marbles", "has", "does {} have"),
-    ("apples", "picked", "did {} pick"),
-    ("pages", "read", "did {} read"),
-    ("letters", "wrote", "did {} write"),
-    ("shells", "found", "did {} find"),
-    ("pies", "baked", "did {} bake"),
-    ("stamps", "owns", "does {} own"),
-    ("tickets", "sold", "did {} sell"),
-    ("trees", "planted", "did {} plant"),
-    ("goals", "scored", "did {} score"),
-)
+Language = Literal["en", "zh"]
+Order = Literal["told", "reversed", "shuffled"]
+
 _SIZES = (2, 3, 4, 5, 6)
 _MOST = 100_000  # problems in a draw: there are many more, even of size 1
 _LARGEST = 60  # number that anybody has
 
-Order = Literal["told", "reversed", "shuffled"]
+
+@dataclass(frozen=True)
+class _Words:
+    """How a language tells a story."""
+
+    names: tuple[str, ...]
+    scenes: tuple[dict[str, str], ...]  # what is counted, and what one does with it
+    first: str
+    more: str
+    fewer: str
+    twice: str
+    thrice: str
+    ask: str
+    between: str  # sentences
+
+
+_WORDS: dict[Language, _Words] = {
+    "en": _Words(
+        names=NAMES,
+        scenes=tuple(
+            {"things": things, "verb": verb, "ask": ask}
+            for things, verb, ask in (
+                ("marbles", "has", "does {name} have"),
+                ("apples", "picked", "did {name} pick"),
+                ("pages", "read", "did {name} read"),
+                ("letters", "wrote", "did {name} write"),
+                ("shells", "found", "did {name} find"),
+                ("pies", "baked", "did {name} bake"),
+                ("stamps", "owns", "does {name} own"),
+                ("tickets", "sold", "did {name} sell"),
+                ("trees", "planted", "did {name} plant"),
+                ("goals", "scored", "did {name} score"),
+            )
+        ),
+        first="{name} {verb} {number} {things}.",
+        more="{name} {verb} {difference} more {things} than {base}.",
+        fewer="{name} {verb} {difference} fewer {things} than {base}.",
+        twice="{name} {verb} twice as many {things} as {base}.",
+        thrice="{name} {verb} 3 times as many {things} as {base}.",
+        ask="How many {things} {ask}?",
+        between=" ",
+    ),
+    "zh": _Words(
+        names=tuple(_TYPED_CHINESE.split()),
+        scenes=tuple(
+            {"things": things, "unit": unit, "verb": verb, "of": of}
+            for things, unit, verb, of in (
+                ("弹珠", "颗", "有", "的"),
+                ("苹果", "个", "摘了", "摘的"),
+                ("书", "页", "读了", "读的"),
+                ("信", "封", "写了", "写的"),
+                ("贝壳", "枚", "捡了", "捡的"),
+                ("馒头", "个", "蒸了", "蒸的"),
+                ("邮票", "张", "有", "的"),
+                ("门票", "张", "卖了", "卖的"),
+                ("树", "棵", "种了", "种的"),
+                ("球", "个", "进了", "进的"),
+            )
+        ),
+        first="{name}{verb} {number} {unit}{things}。",
+        more="{name}{of}{things}比{base}多 {difference} {unit}。",
+        fewer="{name}{of}{things}比{base}少 {difference} {unit}。",
+        twice="{name}{of}{things}是{base}的 2 倍。",
+        thrice="{name}{of}{things}是{base}的 3 倍。",
+        ask="{name}{verb}多少{unit}{things}？",
+        between="",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +125,7 @@ def problems(
     seed: int = 0,
     distractors: int = 0,
     order: Order = "told",
+    language: Language = "en",
 ) -> list[Problem]:
     """Stories with a question, none of them twice.
 
@@ -71,14 +136,15 @@ def problems(
         distractors: People whom the answer does not depend on.
         order: ``"told"``: everybody comes after the person whom they are compared with;
             ``"reversed"``: before; ``"shuffled"``: anywhere.
+        language: ``"en"`` or ``"zh"``.
 
     Returns:
         The problems, with the story as context and a step for each sum. Fewer of them are the
         beginning of more.
 
     Raises:
-        ValueError: If ``count``, ``size``, ``distractors`` or ``order`` is out of range, or there
-            are more people than names.
+        ValueError: If ``count``, ``size``, ``distractors``, ``order`` or ``language`` is out of
+            range, or there are more people than names.
 
     Examples:
         ```python
@@ -101,69 +167,79 @@ def problems(
     """
     if not 1 <= count <= _MOST:
         raise ValueError(f"count must be 1 to {_MOST:,}, got {count:,}")
+    if language not in _WORDS:
+        raise ValueError(f"language must be 'en' or 'zh', got {language!r}")
+    words, generator = _WORDS[language], random.Random(seed)
     sizes = _SIZES if size is None else (size,)
-    if min(sizes) < 1 or distractors < 0 or max(sizes) + 1 + distractors > len(NAMES):
+    if min(sizes) < 1 or distractors < 0 or max(sizes) + 1 + distractors > len(words.names):
         raise ValueError(
             f"size must be at least 1, distractors at least 0, and both together at most "
-            f"{len(NAMES) - 1}, got {size} and {distractors}"
+            f"{len(words.names) - 1}, got {size} and {distractors}"
         )
     if order not in ("told", "reversed", "shuffled"):
         raise ValueError(f"order must be 'told', 'reversed' or 'shuffled', got {order!r}")
-    generator = random.Random(seed)
     drawn: dict[tuple[str, str], Problem] = {}
     while len(drawn) < count:
-        problem = _make_problem(generator, sizes[len(drawn) % len(sizes)], distractors, order)
+        size = sizes[len(drawn) % len(sizes)]
+        problem = _make_problem(generator, words, size, distractors, order)
         drawn[problem.context, problem.question] = problem
     return list(drawn.values())
 
 
-def _make_problem(generator: random.Random, size: int, distractors: int, order: Order) -> Problem:
+def _make_problem(
+    generator: random.Random, words: _Words, size: int, distractors: int, order: Order
+) -> Problem:
     """A story of a chain of people, each compared with the one before, and others among them."""
-    scene = generator.choice(_SCENES)
-    names = generator.sample(NAMES, size + 1 + distractors)
-    chain = [_first(generator, scene, names[0])]
+    scene = generator.choice(words.scenes)
+    names = generator.sample(words.names, size + 1 + distractors)
+    chain = [_first(generator, words, scene, names[0])]
     for name in names[1 : size + 1]:
-        chain.append(_compared(generator, scene, name, chain[-1]))
+        chain.append(_compared(generator, words, scene, name, chain[-1]))
     facts = list(chain)
     for name in names[size + 1 :]:
         # One half hangs on somebody of the chain; the other has a number of its own.
         base = generator.choice(chain) if generator.random() < 0.5 else None
         after = facts.index(base) + 1 if base else 0
-        fact = _compared(generator, scene, name, base) if base else _first(generator, scene, name)
+        if base:
+            fact = _compared(generator, words, scene, name, base)
+        else:
+            fact = _first(generator, words, scene, name)
         facts.insert(generator.randint(after, len(facts)), fact)
     if order == "reversed":
         facts.reverse()
     elif order == "shuffled":
         generator.shuffle(facts)
-    steps = tuple(Step(_ask(scene, fact.name), str(fact.number)) for fact in chain[1:])
-    context = " ".join(fact.sentence for fact in facts)
+    steps = tuple(Step(_ask(words, scene, fact.name), str(fact.number)) for fact in chain[1:])
+    context = words.between.join(fact.sentence for fact in facts)
     return Problem(steps[-1].question, steps[-1].answer, size=size, steps=steps, context=context)
 
 
-def _ask(scene: tuple[str, str, str], name: str) -> str:
-    return f"How many {scene[0]} {scene[2].format(name)}?"
+def _ask(words: _Words, scene: dict[str, str], name: str) -> str:
+    fields = {key: value.format(name=name) for key, value in scene.items()}
+    return words.ask.format(name=name, **fields)
 
 
-def _first(generator: random.Random, scene: tuple[str, str, str], name: str) -> _Fact:
-    things, verb, _ = scene
+def _first(
+    generator: random.Random, words: _Words, scene: dict[str, str], name: str
+) -> _Fact:
     number = generator.randint(3, 12)
-    return _Fact(name, number, f"{name} {verb} {number} {things}.")
+    return _Fact(name, number, words.first.format(name=name, number=number, **scene))
 
 
 def _compared(
-    generator: random.Random, scene: tuple[str, str, str], name: str, base: _Fact
+    generator: random.Random, words: _Words, scene: dict[str, str], name: str, base: _Fact
 ) -> _Fact:
     """A person whose number is said by comparing it with another's; it stays in 2 to 60."""
-    things, verb, _ = scene
     difference = generator.randint(2, 9)
     choices = [
-        (base.number + difference, f"{difference} more {things} than"),
-        (base.number - difference, f"{difference} fewer {things} than"),
-        (base.number * 2, f"twice as many {things} as"),
-        (base.number * 3, f"3 times as many {things} as"),
+        (base.number + difference, words.more),
+        (base.number - difference, words.fewer),
+        (base.number * 2, words.twice),
+        (base.number * 3, words.thrice),
     ]
-    number, words = generator.choice([choice for choice in choices if 2 <= choice[0] <= _LARGEST])
-    return _Fact(name, number, f"{name} {verb} {words} {base.name}.")
+    number, form = generator.choice([choice for choice in choices if 2 <= choice[0] <= _LARGEST])
+    sentence = form.format(name=name, base=base.name, difference=difference, **scene)
+    return _Fact(name, number, sentence)
 
 
 def grade(problem: Problem | Step, answer: str | None) -> bool:
@@ -240,14 +316,81 @@ EXEMPLARS = (
 )
 """Stories with one sum and with two, one of them out of order and with somebody too many."""
 
-TASKS = (
-    Task(
-        name="word-problems",
-        instruction="Answer the question with a number.",
-        exemplars=EXEMPLARS,
-        sample=problems,
-        parse=read_number,
-        grade=grade,
+CHINESE_EXEMPLARS = (
+    Exemplar(
+        context="小明有 7 颗弹珠。小红的弹珠比小明多 3 颗。",
+        question="小红有多少颗弹珠？",
+        rationale="小明有 7 颗弹珠。小红多 3 颗，所以小红有 7 + 3 = 10 颗弹珠。",
+        answer="10",
+        steps=(
+            Step(
+                "小红有多少颗弹珠？",
+                "小明有 7 颗弹珠。小红多 3 颗，所以小红有 7 + 3 = 10 颗弹珠。答案是 10。",
+            ),
+        ),
+    ),
+    Exemplar(
+        context="小华摘了 6 个苹果。小强摘的苹果是小华的 2 倍。小芳摘的苹果比小强少 4 个。",
+        question="小芳摘了多少个苹果？",
+        rationale=(
+            "小华摘了 6 个苹果。小强是小华的 2 倍，所以小强摘了 6 * 2 = 12 个苹果。"
+            "小芳少 4 个，所以小芳摘了 12 - 4 = 8 个苹果。"
+        ),
+        answer="8",
+        steps=(
+            Step(
+                "小强摘了多少个苹果？",
+                "小华摘了 6 个苹果。小强是小华的 2 倍，所以小强摘了 6 * 2 = 12 个苹果。答案是 12。",
+            ),
+            Step(
+                "小芳摘了多少个苹果？",
+                "小强摘了 12 个苹果。小芳少 4 个，所以小芳摘了 12 - 4 = 8 个苹果。答案是 8。",
+            ),
+        ),
+    ),
+    Exemplar(
+        context=(
+            "小雪写的信比小雨少 2 封。小文写了 9 封信。小武写了 4 封信。小雨写的信是小武的 3 倍。"
+        ),
+        question="小雪写了多少封信？",
+        rationale=(
+            "小武写了 4 封信。小雨是小武的 3 倍，所以小雨写了 4 * 3 = 12 封信。"
+            "小雪少 2 封，所以小雪写了 12 - 2 = 10 封信。"
+        ),
+        answer="10",
+        steps=(
+            Step(
+                "小雨写了多少封信？",
+                "小武写了 4 封信。小雨是小武的 3 倍，所以小雨写了 4 * 3 = 12 封信。答案是 12。",
+            ),
+            Step(
+                "小雪写了多少封信？",
+                "小雨写了 12 封信。小雪少 2 封，所以小雪写了 12 - 2 = 10 封信。答案是 10。",
+            ),
+        ),
     ),
 )
-"""The task."""
+"""The same in Chinese, with other people and things."""
+
+_ENGLISH = Task(
+    name="word-problems",
+    instruction="Answer the question with a number.",
+    exemplars=EXEMPLARS,
+    sample=problems,
+    parse=read_number,
+    grade=grade,
+)
+TASKS = (
+    _ENGLISH,
+    replace(
+        _ENGLISH,
+        name="word-problems-zh",
+        instruction="用一个数回答问题。",
+        exemplars=CHINESE_EXEMPLARS,
+        sample=partial(problems, language="zh"),
+        separator="；",
+        describe="答案是 {}".format,
+        language="zh",
+    ),
+)
+"""In English and in Chinese."""

@@ -1,0 +1,240 @@
+r"""Errors caught where they arise: each prompt of a strategy is asked until its reply can be trusted.
+
+If a step is right with probability $p$, a chain of $n$ steps is right with $p^n$, which no $p$
+short of 1 survives for long. Two remedies act on the single step, so that the whole need not be
+solved again. A *vote* asks until one answer is ahead by $k$: errors that differ from draw to draw
+lose it. A *check* asks until a program finds nothing wrong: a calculator, an interpreter. Both work
+around any strategy. Neither helps where the model errs in the same way every time and the check
+does not see it.
+
+Source of the vote: Meyerson et al., "Solving a Million-Step LLM Task with Zero Errors" (2025),
+section 3, there "first-to-ahead-by-k voting", with replies left out that are cut off or cannot be
+read ("red-flagging").
+"""
+
+import math
+import zlib
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from llmbook._checks import check_at_least_one
+from llmbook.lm.protocol import Reply
+from llmbook.prompting._lockstep import Answered, Ask, Dialogue
+from llmbook.prompting.strategies import Strategy
+from llmbook.prompting.trace import Issue, Kind, Trace
+from llmbook.tasks.problem import Problem
+
+__all__ = ["Checked", "Vote"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Redrawn(Strategy):
+    """A strategy whose every prompt is asked several times, and one of the replies taken."""
+
+    strategy: Strategy
+    max_replies: int = 20  # to one prompt
+    temperature: float = 0.7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_at_least_one("max_replies", self.max_replies)
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+
+    @abstractmethod
+    def _missing(self, request: Ask, replies: Sequence[Reply]) -> int:
+        """How many more replies it takes at least, 0 if one can be taken."""
+
+    @abstractmethod
+    def _pick(self, request: Ask, replies: Sequence[Reply]) -> int:
+        """Number of the reply that is taken, from 0."""
+
+    @property
+    @abstractmethod
+    def _unsettled(self) -> Kind:
+        """What is wrong if the replies run out."""
+
+    def _temperature_of(self, number: int) -> float:
+        """At which temperature the reply of that number is drawn."""
+        return self.temperature
+
+    def read_problem(self, text: str) -> Problem:
+        """A problem as the strategy reads it whose prompts are asked."""
+        return self.strategy.read_problem(text)
+
+    def dialogue(self, trace: Trace) -> Dialogue:
+        """The prompts of the strategy, each until it is settled."""
+        dialogue = self.strategy.dialogue(trace)
+        try:
+            requests = next(dialogue)
+            while True:
+                answers = yield from self._settle(requests, trace)
+                requests = dialogue.send(answers)
+        except StopIteration:  # out of a generator, Python would turn it into a RuntimeError
+            return
+
+    def _settle(
+        self, requests: Sequence[Ask], trace: Trace
+    ) -> Generator[list[Ask], list[Answered], list[Answered]]:
+        """Ask the prompts of one round, all that are open side by side, until none is."""
+        drawn: list[list[Answered]] = [[] for _ in requests]
+        while True:
+            round_ = [
+                (place, number)
+                for place, request in enumerate(requests)
+                for number in self._next_numbers(request, drawn[place])
+            ]
+            if not round_:
+                break
+            answers = yield [self._draw(requests[place], number) for place, number in round_]
+            for (place, _), answered in zip(round_, answers, strict=True):
+                drawn[place].append(answered)
+        settled = []
+        for request, answers in zip(requests, drawn, strict=True):
+            replies = [answered.reply for answered in answers]
+            if self._missing(request, replies):
+                trace.issues.append(Issue(self._unsettled, len(trace.calls)))
+            taken = self._pick(request, replies)
+            others = tuple(reply for place, reply in enumerate(replies) if place != taken)
+            seconds = sum(answered.seconds for answered in answers)
+            settled.append(Answered(replies[taken], seconds, others))
+        return settled
+
+    def _next_numbers(self, request: Ask, answers: Sequence[Answered]) -> range:
+        """The numbers of the replies to be drawn next, as many as are certain to be needed."""
+        missing = self._missing(request, [answered.reply for answered in answers])
+        return range(len(answers), min(len(answers) + missing, self.max_replies))
+
+    def _draw(self, request: Ask, number: int) -> Ask:
+        """A prompt with a seed of its own: what is drawn depends on both and on the number."""
+        # Not Python's hash, which differs from run to run.
+        seed = zlib.crc32(f"{self.seed} {number} {request.prompt}".encode())
+        return request._replace(temperature=self._temperature_of(number), seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote(_Redrawn):
+    r"""Each prompt is asked until one answer is ahead of every other by ``lead``.
+
+    What is compared is what the strategy reads from a reply, so that rationales may differ. A reply
+    that is cut off or cannot be read has no vote. With two possible answers, of which the right one
+    comes with probability $p$, the vote of a step is right with probability
+    $1 / (1 + ((1 - p) / p)^k)$, as in the gambler's ruin.
+
+    Raises:
+        ValueError: If ``lead`` or ``max_replies`` is below 1, or ``temperature`` is not positive.
+
+    Examples:
+        ```python
+        from llmbook import lm
+        from llmbook.prompting import Vote, shipped
+        from llmbook.tasks import chains
+
+        [problem] = chains.problems(1, size=3, seed=1)
+        strategy = Vote(strategy=shipped.strategies("chains")["least-to-most"], lead=2)
+        trace = strategy.solve(problem, lm.load("chains-tiny"))
+        print(trace.answer == problem.answer, trace.num_calls, "calls")
+        ```
+
+        ``` {.text .output}
+        True 8 calls
+        ```
+    """
+
+    lead: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least_one("lead", self.lead)
+
+    @property
+    def name(self) -> str:
+        """That of the strategy, with the lead."""
+        return f"vote, ahead by {self.lead}, on {self.strategy.name}"
+
+    @property
+    def _unsettled(self) -> Kind:
+        return "vote-open"
+
+    def _missing(self, request: Ask, replies: Sequence[Reply]) -> int:
+        (_, most), (_, second) = [*_votes(request, replies).most_common(2), ("", 0), ("", 0)][:2]
+        return max(0, self.lead - (most - second))
+
+    def _pick(self, request: Ask, replies: Sequence[Reply]) -> int:
+        votes = _votes(request, replies)
+        # Counted in the order in which they came, so that of several the first one wins.
+        winner = next(iter(votes.most_common(1)), ("", 0))[0]
+        return next((i for i, reply in enumerate(replies) if _read(request, reply) == winner), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(_Redrawn):
+    """Each prompt is asked until a program finds nothing wrong with the reply.
+
+    The first reply is the model's likeliest; only if it fails are others drawn. A check is told the
+    question and the text of the reply. It need not know the answer: that brackets close or sums
+    are right is something that a program can see.
+
+    Raises:
+        ValueError: If ``max_replies`` is below 1, or ``temperature`` is not positive.
+
+    Examples:
+        ```python
+        from llmbook.lm import ScriptedModel
+        from llmbook.prompting import Checked, ZeroShot
+        from llmbook.tasks.sums import sums_are_right
+
+        model = ScriptedModel({"Q: 17 + 25\\nA:": [" 17 + 25 = 32", " 17 + 25 = 42"]})
+        strategy = Checked(strategy=ZeroShot(), check=lambda _, text: sums_are_right(text))
+        print(strategy.solve("17 + 25", model))
+        ```
+
+        ``` {.text .output}
+        17 + 25
+        ├─ 17 + 25 → 17 + 25 = 42
+        │  └─ chosen from 2 replies
+        └─ answer: 17 + 25 = 42
+        checked zero-shot, scripted: 2 calls, tokens: 6 read, 12 written
+        ```
+    """
+
+    check: Callable[[str, str], bool]  # question, text of the reply -> nothing wrong with it
+
+    @property
+    def name(self) -> str:
+        """That of the strategy, checked."""
+        return f"checked {self.strategy.name}"
+
+    @property
+    def _unsettled(self) -> Kind:
+        return "check-failed"
+
+    def _temperature_of(self, number: int) -> float:
+        return self.temperature if number else 0.0
+
+    def _missing(self, request: Ask, replies: Sequence[Reply]) -> int:
+        return 0 if any(self._passes(request, reply) for reply in replies) else 1
+
+    def _pick(self, request: Ask, replies: Sequence[Reply]) -> int:
+        passing = (i for i, reply in enumerate(replies) if self._passes(request, reply))
+        return next(passing, 0)
+
+    def _passes(self, request: Ask, reply: Reply) -> bool:
+        return bool(_read(request, reply)) and self.check(request.question, reply.text)
+
+
+def _votes(request: Ask, replies: Sequence[Reply]) -> Counter[str]:
+    """What was answered, with its votes, in the order in which it first came."""
+    return Counter(answer for reply in replies if (answer := _read(request, reply)))
+
+
+def _read(request: Ask, reply: Reply) -> str:
+    """What a reply answers; ``""`` if it broke off or nothing can be read from it."""
+    if reply.finish_reason in ("error", "length"):
+        return ""
+    try:
+        return (request.read(reply.text) or "").strip()
+    except ValueError:
+        return ""
