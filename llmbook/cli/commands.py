@@ -21,9 +21,9 @@ StrategyName = Annotated[
 ]  # fmt: skip
 TaskName = Annotated[
     str | None,
-    typer.Option(help="Whose exemplars are shown: last-letters, last-letters-spelled, scan, "
-                 "word-problems, calendar or chains.  [default: that of the model, or "
-                 "word-problems]"),
+    typer.Option(help="Whose exemplars are shown: last-letters, last-letters-spelled, "
+                 "last-characters, scan, word-problems, word-problems-zh, calendar or chains.  "
+                 "[default: that of the model, or word-problems]"),
 ]  # fmt: skip
 Chat = Annotated[
     bool | None,
@@ -33,6 +33,11 @@ Chat = Annotated[
 NewTokens = Annotated[
     int | None, typer.Option(min=1, help="Tokens to write at most.  [default: 256]")
 ]
+Lead = Annotated[
+    int | None,
+    typer.Option("--vote", min=1, metavar="LEAD",
+                 help="Draw replies to each prompt until one answer is ahead by so many."),
+]  # fmt: skip
 Field = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="NAME=VALUE",
@@ -52,6 +57,7 @@ def solve(
     max_new_tokens: NewTokens = None,
     chat: Chat = None,
     option: Field = None,
+    vote: Lead = None,
 ) -> None:
     """Solve a problem by a strategy, and show how.
 
@@ -61,7 +67,7 @@ def solve(
     Examples:
         ```bash
         llmbook solve "jump around left thrice and walk"
-        llmbook solve "look right twice" --model smollm2-135m --task scan
+        llmbook solve "look right twice" --model smollm2-135m --task scan --vote 2
         llmbook solve "cy" --model chains-tiny --context " bo ann +3 ; ann 7 ; cy bo -2 ;"
         llmbook solve "..." --model https://HOST/v1#MODEL --option max_tokens=null
         ```
@@ -69,8 +75,9 @@ def solve(
     from llmbook.cli import solving
 
     setup = solving.prepare(
-        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option
-    )
+        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option,
+        vote=vote, question=question,
+    )  # fmt: skip
     problem = setup.pose(question, context)
     solution = setup.strategy.solve(problem, setup.model)
     errors = solving.model_errors([solution])
@@ -102,6 +109,7 @@ def evaluate(
     ] = 32,
     chat: Chat = None,
     option: Field = None,
+    vote: Lead = None,
 ) -> None:
     """Put many problems, and tell how many are solved, how sure that is and what it costs.
 
@@ -116,7 +124,7 @@ def evaluate(
     from llmbook.cli import evaluating, solving
 
     setup = solving.prepare(
-        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option
+        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option, vote=vote
     )
     problems = setup.task.problems(count, size=size, seed=seed)
     evaluating.evaluate_and_report(setup, problems, out, batch_size, typer.echo)

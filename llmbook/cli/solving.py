@@ -1,9 +1,10 @@
 """What the command `solve` does: a model, the strategy to ask it with, and a question."""
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmbook import tasks
 from llmbook.cli.console import naming
@@ -14,7 +15,10 @@ from llmbook.prompting import shipped
 from llmbook.prompting.presets import strategy_for
 from llmbook.prompting.strategies import Strategy
 from llmbook.prompting.trace import Trace
+from llmbook.prompting.voting import Vote
 from llmbook.tasks import Problem, Task
+
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ def prepare(
     chat: bool | None,
     max_new_tokens: int | None,
     option: Sequence[str] | None = None,
+    vote: int | None = None,
+    question: str = "",
 ) -> Setup:
     """Load a model and find the strategy for it.
 
@@ -63,10 +69,13 @@ def prepare(
         model: The model.
         strategy: Name of the strategy; none: that of a model which was trained for one, otherwise
             least-to-most.
-        task: The task; none: that of a model which was trained for one, otherwise word problems.
+        task: The task; none: that of a model which was trained for one, otherwise word problems,
+            in Chinese if the question is.
         chat: As for [`load`][llmbook.lm.load].
         max_new_tokens: Most tokens for each answer; none: 256.
         option: Fields of each request to a server, each as ``NAME=VALUE``.
+        vote: Ask each prompt until one answer is ahead of all others by so many.
+        question: What will be asked, if that is known.
 
     Returns:
         All that is needed to ask.
@@ -79,14 +88,20 @@ def prepare(
         choices = {"chat": chat, "max_new_tokens": max_new_tokens, "options": options or None}
         if name := next((name for name, value in choices.items() if value is not None), None):
             raise ValueError(f"{name} must not be given: {model} is asked as it was trained to be")
-        return _prepare_shipped(model, strategy, task)
-    with naming(name="task"):
-        chosen = tasks.get(task or "word-problems")
-    with naming(name="strategy"):
-        limit = max_new_tokens or 256
-        prompting = strategy_for(chosen, strategy or "least-to-most", max_new_tokens=limit)
-    with naming(name="model"):
-        return Setup(load(model, chat=chat, options=options), prompting, chosen)
+        setup = _prepare_shipped(model, strategy, task)
+    else:
+        usual = "word-problems-zh" if _CHINESE.search(question) else "word-problems"
+        with naming(name="task"):
+            chosen = tasks.get(task or usual)
+        with naming(name="strategy"):
+            limit = max_new_tokens or 256
+            prompting = strategy_for(chosen, strategy or "least-to-most", max_new_tokens=limit)
+        with naming(name="model"):
+            setup = Setup(load(model, chat=chat, options=options), prompting, chosen)
+    if vote is None:
+        return setup
+    with naming(lead="vote"):
+        return replace(setup, strategy=Vote(strategy=setup.strategy, lead=vote))
 
 
 def _prepare_shipped(model: str, strategy: str | None, task: str | None) -> Setup:

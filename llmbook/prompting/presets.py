@@ -24,7 +24,6 @@ StrategyName = Literal[
 ]
 
 
-
 class _Marks(NamedTuple):
     """What stands before question, answer and plan, and how a chain of thought concludes."""
 
@@ -84,9 +83,7 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
         form = f"{marks.question}\n{marks.plan}"
         return LeastToMost(
             planner=ModelPlanner(
-                template=replace(
-                    template, exemplar=f"{form}{{plan}}\n\n", question=form.rstrip()
-                ),
+                template=replace(template, exemplar=f"{form}{{plan}}\n\n", question=form.rstrip()),
                 exemplars=exemplars,
                 parse=partial(read_list, separator=task.separator.strip()),
             ),

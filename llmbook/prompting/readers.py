@@ -79,7 +79,8 @@ def read_list(text: str, separator: str = ";") -> list[str]:
 
     Args:
         text: Any text.
-        separator: What parts the items of a line; of ``;`` the Chinese form ``；``, too, and the other way round.
+        separator: What parts the items of a line; ``;`` and the Chinese ``；`` stand for each
+            other.
 
     Returns:
         The items, without numbers, bullets, bold and quotation marks around them. Where there are

@@ -1,4 +1,4 @@
-r"""Errors caught where they arise: each prompt of a strategy is asked until its reply can be trusted.
+r"""Errors caught where they arise: each prompt is asked until its reply can be trusted.
 
 If a step is right with probability $p$, a chain of $n$ steps is right with $p^n$, which no $p$
 short of 1 survives for long. Two remedies act on the single step, so that the whole need not be
@@ -94,9 +94,12 @@ class _Redrawn(Strategy):
         settled = []
         for request, answers in zip(requests, drawn, strict=True):
             replies = [answered.reply for answered in answers]
-            if self._missing(request, replies):
-                trace.issues.append(Issue(self._unsettled, len(trace.calls)))
-            taken = self._pick(request, replies)
+            errors = (i for i, reply in enumerate(replies) if reply.finish_reason == "error")
+            taken = next(errors, -1)
+            if taken < 0:
+                taken = self._pick(request, replies)
+                if self._missing(request, replies):
+                    trace.issues.append(Issue(self._unsettled, len(trace.calls)))
             others = tuple(reply for place, reply in enumerate(replies) if place != taken)
             seconds = sum(answered.seconds for answered in answers)
             settled.append(Answered(replies[taken], seconds, others))
@@ -104,7 +107,10 @@ class _Redrawn(Strategy):
 
     def _next_numbers(self, request: Ask, answers: Sequence[Answered]) -> range:
         """The numbers of the replies to be drawn next, as many as are certain to be needed."""
-        missing = self._missing(request, [answered.reply for answered in answers])
+        replies = [answered.reply for answered in answers]
+        if any(reply.finish_reason == "error" for reply in replies):
+            return range(0)  # the model has tried again by itself
+        missing = self._missing(request, replies)
         return range(len(answers), min(len(answers) + missing, self.max_replies))
 
     def _draw(self, request: Ask, number: int) -> Ask:

@@ -9,6 +9,7 @@ __all__ = ["NAMES", "get"]
 _MODULES = {  # whose `TASKS` hold the task
     "last-letters": "last_letters",
     "last-letters-spelled": "last_letters",
+    "last-characters": "last_characters",
     "scan": "scan",
     "word-problems": "word_problems",
     "word-problems-zh": "word_problems",
@@ -25,8 +26,9 @@ def get(name: str) -> Task:
     """The task of that name: one of [`NAMES`][llmbook.tasks.registry.NAMES].
 
     Args:
-        name: ``"last-letters"``, ``"last-letters-spelled"``, ``"scan"``, ``"word-problems"``,
-            ``"word-problems-zh"``, ``"calendar"`` or ``"chains"``.
+        name: ``"last-letters"``, ``"last-letters-spelled"``, ``"last-characters"``,
+            ``"scan"``, ``"word-problems"``, ``"word-problems-zh"``, ``"calendar"`` or
+            ``"chains"``.
 
     Returns:
         The task.

@@ -219,9 +219,7 @@ def _ask(words: _Words, scene: dict[str, str], name: str) -> str:
     return words.ask.format(name=name, **fields)
 
 
-def _first(
-    generator: random.Random, words: _Words, scene: dict[str, str], name: str
-) -> _Fact:
+def _first(generator: random.Random, words: _Words, scene: dict[str, str], name: str) -> _Fact:
     number = generator.randint(3, 12)
     return _Fact(name, number, words.first.format(name=name, number=number, **scene))
 

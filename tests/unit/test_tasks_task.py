@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbook import tasks
-from llmbook.tasks import benchmarks, calendar, last_letters, scan
+from llmbook.tasks import benchmarks, calendar, last_characters, last_letters, scan
 from llmbook.tasks.problem import Problem, Step
 
 TASKS = [tasks.get(name) for name in tasks.NAMES]
 SIZES = {
     "last-letters": 5, "last-letters-spelled": 5, "scan": 30, "word-problems": 4, "calendar": 7,
-    "chains": 6,
+    "chains": 6, "last-characters": 5, "word-problems-zh": 4,
 }  # fmt: skip
 MOST = {"calendar": 19}  # problems of a size, where there are not hundreds
 SHOWN = {each.name: each.exemplars for each in TASKS} | {
@@ -37,7 +37,8 @@ NUMBER = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?")
 
 def test_names_are_looked_up():
     assert tasks.NAMES == (
-        "last-letters", "last-letters-spelled", "scan", "word-problems", "calendar", "chains",
+        "last-letters", "last-letters-spelled", "last-characters", "scan", "word-problems",
+        "word-problems-zh", "calendar", "chains",
     )  # fmt: skip
     assert tasks.get("scan").name == "scan"
     with pytest.raises(ValueError, match=r"name must be one of last-letters, .*, got 'chess'"):
@@ -101,7 +102,7 @@ def test_exemplars_are_right_in_every_format(name, exemplar):
     problem = Problem(exemplar.question, exemplar.answer)
     assert grade(problem, parse(exemplar.answer))
     assert grade(problem, parse(f"{exemplar.rationale} So the answer is {exemplar.answer}."))
-    assert exemplar.rationale.endswith(".")
+    assert exemplar.rationale.endswith((".", "。"))
     assert exemplar.steps[-1].question == exemplar.question  # the plan ends in the question
     assert grade(problem, parse(exemplar.steps[-1].answer))
     questions = [step.question for step in exemplar.steps]
@@ -123,6 +124,12 @@ def test_steps_of_exemplars_follow_from_each_other(name, exemplar):
         assert [step.question for step in exemplar.steps] == last_letters.decompose(
             exemplar.question
         )
+    elif name == "last-characters":
+        for step in exemplar.steps:
+            assert last_characters.parse(step.answer) == last_characters.solve(step.question)
+        assert [step.question for step in exemplar.steps] == last_characters.decompose(
+            exemplar.question
+        )
     elif name == "calendar":
         assert [step.question for step in exemplar.steps] == calendar.decompose(exemplar.question)
         for step, following in pairwise(exemplar.steps):
@@ -134,9 +141,9 @@ def test_steps_of_exemplars_follow_from_each_other(name, exemplar):
         known |= {"100"} if "percent" in exemplar.question else set()
         for step in exemplar.steps:
             parse, _ = TOOLS[name]
-            words, _, last = step.answer.rpartition(" The answer is ")
+            words, _, last = re.split("( The answer is |答案是 )", step.answer)
             used = {number.replace(",", "") for number in NUMBER.findall(words)}
-            result = last.removesuffix(".")
+            result = last.rstrip(".。")
             for sum_, value in re.findall(r"([0-9.]+(?: [-+*/] [0-9.]+)+) = ([0-9.]+)", words):
                 assert eval(sum_) == float(value), step
                 assert value == result, step

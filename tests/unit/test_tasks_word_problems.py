@@ -18,16 +18,28 @@ COMPARED = [
 ]
 
 
+CHINESE_OF_ONES_OWN = re.compile(r"(..)(?:有|.了) (\d+) .+")
+CHINESE_COMPARED = [
+    (re.compile(r"(..).?的.+比(..)多 (\d+) ."), lambda base, n: base + n),
+    (re.compile(r"(..).?的.+比(..)少 (\d+) ."), lambda base, n: base - n),
+    (re.compile(r"(..).?的.+是(..)的 (\d) 倍"), lambda base, n: base * n),
+]
+
+
 def read(context):
     """Each person's number and whom it comes from, read from the sentences of a story."""
     own, compared = {}, {}
-    for sentence in context.removesuffix(".").split(". "):
+    chinese = context.endswith("。")
+    sentences = context.removesuffix("。").split("。") if chinese else context[:-1].split(". ")
+    for sentence in sentences:
         sentence = sentence.replace("twice as", "2 times as")
-        if found := OF_ONES_OWN.fullmatch(sentence):
-            own[found[1]] = int(found[3])
+        if found := (CHINESE_OF_ONES_OWN if chinese else OF_ONES_OWN).fullmatch(sentence):
+            own[found[1]] = int(found[2 if chinese else 3])
             continue
-        [(found, rule)] = [(m, rule) for r, rule in COMPARED if (m := r.fullmatch(sentence))]
-        compared[found[1]] = (found[5], int(found[3]), rule)
+        forms = CHINESE_COMPARED if chinese else COMPARED
+        [(found, rule)] = [(m, rule) for r, rule in forms if (m := r.fullmatch(sentence))]
+        base, n = (found[2], found[3]) if chinese else (found[5], found[3])
+        compared[found[1]] = (base, int(n), rule)
     assert not own.keys() & compared.keys()
 
     def number(name):
@@ -41,14 +53,19 @@ def read(context):
 
 
 def person(question):
+    if question.endswith("？"):
+        return re.fullmatch(r"(..)(?:有|.了)多少.+？", question)[1]
     return re.fullmatch(r"How many \w+ (?:does|did) (\w+) \w+\?", question)[1]
 
 
 @given(size=st.integers(1, 12), seed=st.integers(0, 10**6), distractors=st.integers(0, 9),
-       order=st.sampled_from(["told", "reversed", "shuffled"]))  # fmt: skip
-def test_the_story_gives_the_answers_the_plan_and_its_order(size, seed, distractors, order):
+       order=st.sampled_from(["told", "reversed", "shuffled"]),
+       language=st.sampled_from(["en", "zh"]))  # fmt: skip
+def test_the_story_gives_the_answers_the_plan_and_its_order(
+    size, seed, distractors, order, language
+):
     for problem in word_problems.problems(
-        2, size=size, seed=seed, distractors=distractors, order=order
+        2, size=size, seed=seed, distractors=distractors, order=order, language=language
     ):
         numbers, base = read(problem.context)
         assert len(numbers) == size + 1 + distractors
@@ -63,7 +80,8 @@ def test_the_story_gives_the_answers_the_plan_and_its_order(size, seed, distract
             assert step.answer == str(numbers[person(step.question)])
         last = problem.steps[-1]
         assert (last.question, last.answer) == (problem.question, problem.answer)
-        told = re.findall(r"(?:^|\. )(\w+)", problem.context)
+        told = re.findall(r"(?:^|。)(\w\w)" if language == "zh" else r"(?:^|\. )(\w+)",
+                          problem.context)  # fmt: skip
         for name, other in base.items():
             if order != "shuffled":
                 assert (told.index(other) < told.index(name)) == (order == "told")
@@ -96,6 +114,7 @@ def read_in_order(context):
         ({"distractors": -1}, "distractors at least 0.*and -1"),
         ({"size": 30, "distractors": 10}, "together at most 39, got 30 and 10"),
         ({"order": "backwards"}, "order must be .*, got 'backwards'"),
+        ({"language": "de"}, "language must be 'en' or 'zh', got 'de'"),
     ],
 )
 def test_what_cannot_be_told_is_refused(options, message):
@@ -115,7 +134,7 @@ def test_no_answer_is_wrong():
 
 
 def test_exemplars_are_solved_by_reading_them():
-    for exemplar in word_problems.EXEMPLARS:
+    for exemplar in word_problems.EXEMPLARS + word_problems.CHINESE_EXEMPLARS:
         numbers, base = read(exemplar.context)
         assert exemplar.answer == str(numbers[person(exemplar.question)])
         for step in exemplar.steps:

@@ -12,6 +12,7 @@ from llmbook.prompting._lockstep import Ask
 from llmbook.tasks import chains
 from llmbook.tasks.sums import sums_are_right
 
+
 class Lines:
     """A model that answers each prompt with the next of its lines, whatever the seed."""
 
@@ -81,6 +82,21 @@ def test_a_reply_that_breaks_off_or_cannot_be_read_has_no_vote():
     assert (trace.answer, trace.num_calls) == ("a", 5)
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [Vote(strategy=ZeroShot(), lead=2), Checked(strategy=ZeroShot(), check=lambda *_: False)],
+)
+def test_an_error_of_the_model_ends_the_vote_and_is_told(strategy):
+    class Broken(Lines):
+        def complete(self, prompts, **options):
+            super().complete(prompts, **options)
+            return [Reply("", "error", 0, 0, error="gone")] * len(prompts)
+
+    trace = strategy.solve("?", Broken(*"abcdef"))
+    assert trace.num_calls <= 2
+    assert [(issue.kind, issue.detail) for issue in trace.issues] == [("model-error", "gone")]
+
+
 def test_each_step_of_least_to_most_is_voted_on():
     model = ScriptedModel(
         {
@@ -127,7 +143,7 @@ def test_a_check_is_told_which_question_was_asked():
     )
     [problem] = chains.problems(1, size=3, seed=1)
     strategy.solve(problem, lm.load("chains-tiny"))
-    assert [*dict.fromkeys(asked)] == [problem.question, *(s.question for s in problem.steps)][:4]
+    assert asked == [problem.question, *(step.question for step in problem.steps)]
 
 
 def test_a_vote_at_each_step_mends_what_a_high_temperature_breaks():
