@@ -158,7 +158,9 @@ class OnePassLeastToMost(Strategy):
         check_at_least_one("max_subproblems", self.max_subproblems)
         check_at_least_one("max_new_tokens", self.max_new_tokens)
         check_exemplars("exemplars", self.exemplars, "steps")
-        if clashing := [stop for stop in self.template.stop if stop in f"\n{self.template.turn}"]:
+        # The first turn begins a line, by its own line break or by one before it.
+        turn = self.template.turn if self.template.turn[:1] == "\n" else f"\n{self.template.turn}"
+        if clashing := [stop for stop in self.template.stop if stop in turn]:
             raise ValueError(
                 f"template.stop must not occur in the turns of the template, got {clashing[0]!r}"
             )

@@ -3,7 +3,7 @@
 Their cards, which [`trained`][llmbook.lm.shipped.trained] reads, name task and strategy.
 """
 
-from llmbook.prompting.least_to_most import LeastToMost
+from llmbook.prompting.least_to_most import LeastToMost, OnePassLeastToMost
 from llmbook.prompting.planners import ModelPlanner
 from llmbook.prompting.strategies import ChainOfThought, Strategy, ZeroShot
 from llmbook.prompting.template import PromptTemplate
@@ -24,6 +24,14 @@ _PLAN = PromptTemplate(
 _THINK = PromptTemplate(
     exemplar="", context="{context}", question="\nQ: {question}\nThink:", stop=("\n",)
 )
+_ONE_PASS = PromptTemplate(
+    exemplar="",
+    context="{context}",
+    turn="\nQ: {question}\nA: {answer}",
+    question="\nQ: {question}\nPlan:",
+    stop=("\n\n",),
+)
+_ONE_PASS_TOKENS = 400  # the longest plan with all its answers
 
 
 def strategies(task: str) -> dict[str, Strategy]:
@@ -33,7 +41,8 @@ def strategies(task: str) -> dict[str, Strategy]:
         task: ``"scan"`` or ``"chains"``, where a step sees only the one before it.
 
     Returns:
-        ``"direct"``, ``"chain-of-thought"`` and ``"least-to-most"``.
+        ``"direct"``, ``"chain-of-thought"``, ``"one-pass"`` and ``"least-to-most"``; for chains,
+        ``"bottom-up"``, too.
 
     Raises:
         ValueError: If there are no models of that task.
@@ -43,6 +52,7 @@ def strategies(task: str) -> dict[str, Strategy]:
         return {
             "direct": direct,
             "chain-of-thought": ChainOfThought(template=_THINK, parse_answer=_after_so),
+            "one-pass": OnePassLeastToMost(template=_ONE_PASS, max_new_tokens=_ONE_PASS_TOKENS),
             "least-to-most": LeastToMost(
                 planner=ModelPlanner(template=_PLAN, top_down=True, names_problem=False),
                 template=_ANSWER,
@@ -51,11 +61,15 @@ def strategies(task: str) -> dict[str, Strategy]:
     if task == "chains":
         return {
             "direct": direct,
-            "chain-of-thought": ChainOfThought(template=_THINK, parse_answer=_last_word),
+            "chain-of-thought": ChainOfThought(template=_THINK, parse_answer=_last_number),
+            "bottom-up": ChainOfThought(template=_THINK, parse_answer=_last_number),
+            "one-pass": OnePassLeastToMost(
+                template=_ONE_PASS, parse_answer=_last_number, max_new_tokens=_ONE_PASS_TOKENS
+            ),
             "least-to-most": LeastToMost(
                 planner=ModelPlanner(template=_PLAN, parse=_names, top_down=True),
                 template=_ANSWER,
-                parse_answer=_last_word,
+                parse_answer=_last_number,
                 history=1,
             ),
         }
@@ -68,10 +82,10 @@ def _after_so(text: str) -> str | None:
     return answer.strip() if so else None
 
 
-def _last_word(text: str) -> str | None:
-    """The number that a step of a chain ends in: `ann and +3 : 7 +3 = 10`."""
-    words = text.split()
-    return words[-1] if words else None
+def _last_number(text: str) -> str | None:
+    """What a text about chains comes to: 10 of `ann and +3 : 7 +3 = 10` or of `10 is bo`."""
+    numbers = [word for word in text.split() if word.isdecimal()]
+    return numbers[-1] if numbers else None
 
 
 def _names(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from llmbook.evaluation import (
     cost,
     evaluate,
     mcnemar,
+    mean_interval,
     plan_score,
     read_transcript,
     score,
@@ -58,6 +60,26 @@ def test_wilson_by_hand():
     assert Score(0, 0).interval() == (0.0, 1.0) and math.isnan(Score(0, 0).accuracy)
     with pytest.raises(ValueError, match="level must lie between 0 and 1, got 1"):
         Score(1, 2).interval(1)
+
+
+@pytest.mark.parametrize(
+    ("count", "t"), [(2, 12.7062), (3, 4.3027), (5, 2.7764), (10, 2.2622), (31, 2.0423)]
+)
+def test_the_interval_of_a_mean_is_students(count, t):
+    """The quantiles of Student's distribution, as tables have them."""
+    values = [float(i % 2) for i in range(count)]
+    low, high = mean_interval(values)
+    error = statistics.stdev(values) / math.sqrt(count)
+    assert (low + high) / 2 == pytest.approx(statistics.fmean(values))
+    assert (high - low) / 2 == pytest.approx(t * error, rel=1e-4)
+
+
+def test_an_interval_of_a_mean_needs_two_values():
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="values must be at least two, got 1"):
+        mean_interval([0.5])
+    with pytest.raises(ValueError, match="level must lie between 0 and 1, got 1"):
+        mean_interval([0.5, 0.6], level=1)
 
 
 @pytest.mark.parametrize(

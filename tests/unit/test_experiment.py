@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 from concurrent.futures.process import BrokenProcessPool
@@ -12,11 +13,14 @@ import pytest
 import torch
 
 from llmbook.book.cards import DATA
-from llmbook.book.experiment import rows, training
+from llmbook.book.experiment import chain_rows, training
 from llmbook.book.experiment.__main__ import main
-from llmbook.book.experiment.rows import DEEPEST, Recipe, batches, row, tokenizer
+from llmbook.book.experiment.faults import count_faults, first_fault
+from llmbook.book.experiment.recipe import DEEPEST, FORMATS, Recipe, tokenizer
+from llmbook.book.experiment.rows import batches
 from llmbook.book.experiment.run import (
     Sizes,
+    controls,
     grade_answer,
     name_of,
     plan,
@@ -25,16 +29,17 @@ from llmbook.book.experiment.run import (
     search,
     strategy_of,
 )
+from llmbook.book.experiment.scan_rows import row
 from llmbook.book.experiment.ship import SHIPPED, ship
 from llmbook.book.experiment.table import Results, keep_results, load_results, read_results, table
 from llmbook.book.experiment.training import config_of, train_model
 from llmbook.evaluation import read_transcript
-from llmbook.lm import OwnModel
+from llmbook.lm import OwnModel, ScriptedModel
 from llmbook.pretrained import from_pretrained
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem
 
-FORMATS = ("direct", "chain-of-thought", "least-to-most")
+LEARNED_ALONE = ("direct", "chain-of-thought", "least-to-most")
 
 
 def texts(recipe: Recipe, count: int = 30) -> list[str]:
@@ -56,13 +61,32 @@ def plain(text: str) -> str:
     return text.replace("[", "").replace("]", "")
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("options", [{}, {"expressions": False}, {"counterfactual": False}])
+@pytest.mark.parametrize("form", FORMATS["scan"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"expressions": False}, {"counterfactual": False}, {"short_made_up": True}],
+)
 def test_no_command_longer_than_may_be_learned_is_shown(form, options):
     short = set(scan.length_split()[0])
     for text in texts(Recipe("scan", form, **options)):
         asked = [line[2:].strip() for line in plain(text).splitlines() if line.startswith("Q:")]
         assert asked and {*asked} <= short
+
+
+@pytest.mark.parametrize("form", FORMATS["scan"])
+@pytest.mark.parametrize("expressions", [True, False])
+def test_no_answer_longer_than_may_be_learned_is_shown_where_that_is_the_rule(form, expressions):
+    def longest(**options):
+        recipe = Recipe("scan", form, expressions=expressions, **options)
+        answers = re.findall(
+            r"(?:\nA:|gives|so) ([^a-z.\n]+)", "\n".join(map(plain, texts(recipe)))
+        )
+        joined = answers if expressions else [" + ".join(answer.split()) for answer in answers]
+        return max(len(scan.expand(answer)) for answer in joined)
+
+    assert 15 <= longest(short_made_up=True) <= scan.LONGEST_TO_LEARN
+    if form != "direct":
+        assert longest() > scan.LONGEST_TO_LEARN  # without the rule
 
 
 def test_without_counterfactuals_every_answer_is_true():
@@ -103,7 +127,7 @@ def test_only_shallow_questions_are_learned_of_chains():
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", plan([0]), ids=name_of)
+@pytest.mark.parametrize("recipe", plan([0]) + controls([0]), ids=name_of)
 def test_every_row_fits_the_model(recipe):
     longest = max(ids.shape[1] for ids, _ in islice(batches(recipe), 250))
     assert longest <= config_of(recipe).max_length
@@ -128,19 +152,60 @@ def test_direct_answers_are_learned_from_shallow_questions_first():
     assert deepest(rows) == DEEPEST
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_right_model_would_be_right(form):
+STORY, (LAST, *_) = chains.make_story(random.Random(3), [4, 2])
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("task, form", [(task, form) for task in FORMATS for form in FORMATS[task]])
+def test_a_right_model_would_be_right(task, form, marked):
     """Rows and strategies agree: what is learned, put in the place of a model, solves all."""
-    story, (asked, *_) = chains.make_story(random.Random(3), [4, 2])
-    deep = [story.problem(asked), story.problem(story.chain(asked)[1])]
-    for task, posed in (
-        ("scan", [_problem("jump around left twice and walk"), _problem("turn right thrice")]),
-        ("chains", deep),
-    ):
-        recipe = Recipe(task, form, counterfactual=False)
-        for trace in strategy_of(recipe).solve_all(posed, Oracle(recipe, story)):
-            assert grade_answer(trace.problem, trace.answer), trace
-            assert not trace.issues
+    posed = {
+        "scan": [_problem("jump around left twice and walk"), _problem("turn right thrice")],
+        "chains": [STORY.problem(LAST), STORY.problem(STORY.chain(LAST)[1])],
+    }[task]
+    recipe = Recipe(task, form, counterfactual=False, marked_end=marked)
+    for trace in strategy_of(recipe).solve_all(posed, Oracle(recipe, STORY)):
+        assert grade_answer(trace.problem, trace.answer), trace
+        assert not trace.issues
+        if task == "chains" and form not in ("direct", "least-to-most"):
+            assert first_fault(recipe, trace) == "none"
+
+
+@pytest.mark.parametrize(
+    ("form", "marked", "written", "fault"),
+    [
+        ("chain-of-thought", False, "C is B and +1 ; B is A and +2 ; A is 3 ; B is 3 +2 = 5 ; "
+         "C is 5 +1 = 6", "none"),
+        ("chain-of-thought", False, "C is B and +1 ; B is A and +2 ; A is 3 ; B is 3 +2 = 5",
+         "stops early"),
+        ("chain-of-thought", False, "C is B and +2 ; B is A and +2 ; A is 3", "way down"),
+        ("chain-of-thought", False, "C is B and +1 ; B is A and +2 ; A is 3 ; B is 3 +2 = 6",
+         "sum"),
+        ("chain-of-thought", False, "C is B and +1 ; B is A and +2 ; A is 3 ; D is 3 +2 = 5",
+         "who is next"),
+        ("chain-of-thought", False, "C is B and +1 ; B is A and +2 ; A is 3 ; B is 3 +2 = 5 ; "
+         "C is 5 +1 = 6 ; D is 6 +1 = 7", "runs on"),
+        ("chain-of-thought", True, "C is B and +1 ; B is A and +2 ; A is 3 is A ; "
+         "B is 3 +2 = 5 is B ; C is 5 +1 = 6 is C", "none"),
+        ("bottom-up", False, "A is 3 ; B is 3 +2 = 5 ; C is 5 +1 = 6", "none"),
+        ("bottom-up", False, "B is 3 ; B is 3 +2 = 5", "who is next"),
+        ("one-pass", False, "C ; B ; A ; given\nQ: A\nA: 3 is A\nQ: B\nA: A and +2 : 3 +2 = 5 is "
+         "B\nQ: C\nA: B and +1 : 5 +1 = 6 is C", "none"),
+        ("one-pass", False, "C ; B ; given\nQ: B\nA: 3 is B", "way down"),
+        ("one-pass", False, "C ; B ; A ; given\nQ: B\nA: 3 is B", "who is next"),
+        ("one-pass", False, "C ; B ; A ; given\nQ: A\nA: 4 is A", "sum"),
+        ("one-pass", False, "C ; B ; A ; given\nQ: A\nA: 3 is A", "stops early"),
+    ],
+)  # fmt: skip
+def test_the_first_fault_of_a_text_is_named(form, marked, written, fault):
+    names = {"A": "ann", "B": "bo", "C": "cy", "D": "dot"}
+    text = re.sub(r"\b[ABCD]\b(?!:)", lambda match: names[match[0]], written)
+    problem = chains.pose("cy", " bo ann +2 ; ann 3 ; cy bo +1 ; dot cy +1 ;")
+    recipe = Recipe("chains", form, marked_end=marked)
+    model = ScriptedModel(lambda prompt: f" {text}")
+    [trace] = strategy_of(recipe).solve_all([problem], model)
+    assert first_fault(recipe, trace) == fault
+    assert count_faults(recipe, [trace, trace]) == {3: {fault: 2}}
 
 
 def _problem(command: str) -> Problem:
@@ -158,10 +223,10 @@ class Oracle:
     def complete(self, prompts, **options):
         from llmbook.lm.protocol import Reply
 
-        assert options["stop"] == ("\n",)
-        return [Reply(self._go_on(prompt), "stop", 1, 1) for prompt in prompts]
+        [stop] = options["stop"]
+        return [Reply(self._go_on(prompt, stop), "stop", 1, 1) for prompt in prompts]
 
-    def _go_on(self, prompt: str) -> str:
+    def _go_on(self, prompt: str, stop: str) -> str:
         question = prompt.rsplit("\nQ: ", 1)[1].split("\n")[0]
         for seed in range(200):
             generator = random.Random(seed)
@@ -176,13 +241,14 @@ class Oracle:
                 text = "".join(piece.text for piece in pieces)
             else:
                 chain = self.story.chain(question)
-                ask = rows._QUESTIONS[self.recipe.format]
+                ask = chain_rows._QUESTIONS[self.recipe.format]
                 pieces = ask(self.recipe, self.story, chain, generator)
                 text = self.story.text + "".join(piece.text for piece in pieces)
             place = f"\n{text.lstrip()}".find(prompt[prompt.rindex("\nQ: ") :])
             if place >= 0:
                 rest = f"\n{text.lstrip()}"[place + len(prompt) - prompt.rindex("\nQ: ") :]
-                return rest.split("\n")[0]
+                assert stop in rest
+                return rest.split(stop)[0]
         raise AssertionError(prompt)
 
 
@@ -190,7 +256,7 @@ class Oracle:
 def miniature(tmp_path_factory):
     out = tmp_path_factory.mktemp("experiment")
     recipes = [
-        replace(Recipe("chains", form), steps=30, tokens_per_step=200) for form in FORMATS
+        replace(Recipe("chains", form), steps=30, tokens_per_step=200) for form in LEARNED_ALONE
     ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400, learning_rate=4e-3)]
     sizes = Sizes(short=20, choice=5, long=30, chains=4)
     run_experiment(recipes, out, sizes=sizes)
@@ -210,6 +276,8 @@ def test_the_table_comes_from_the_transcripts(miniature):
         # Of a command another expression may ask for the same actions.
         assert found >= right if recipe.task == "scan" else found == right
         assert results[folder.name].long.total == len(traces)
+        masks = (mask[:, 1:].sum().item() for _, mask in islice(batches(recipe), recipe.steps))
+        assert results[folder.name].learned_tokens == sum(masks)
         assert (
             results[folder.name].tokens
             == json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["tokens"]
@@ -359,8 +427,22 @@ def test_the_plan_has_three_seeds_of_each_format_and_names_of_their_own():
     names = [name_of(recipe) for recipe in plan()]
     assert len(names) == len(set(names))
     for task in ("scan", "chains"):
-        for form in FORMATS:
+        for form in LEARNED_ALONE:
             assert {f"{task}-{form}-{seed}" for seed in range(3)} <= {*names}
+
+
+def test_the_controls_have_five_seeds_and_are_not_in_the_plan():
+    names = [name_of(recipe) for recipe in controls()]
+    assert not {*names} & {name_of(recipe) for recipe in plan()}
+    assert {*names} == {
+        f"{kind}-{seed}"
+        for seed in range(5)
+        for kind in (
+            "chains-chain-of-thought-marked-end", "chains-bottom-up-marked-end", "chains-one-pass",
+            "scan-chain-of-thought-short-made-up", "scan-one-pass-short-made-up",
+            "scan-least-to-most-short-made-up",
+        )
+    }  # fmt: skip
 
 
 def test_the_search_differs_from_the_plan_in_the_learning_rate_alone():
@@ -383,6 +465,7 @@ def test_the_same_recipe_gives_the_same_batches():
     [
         (lambda tmp: Recipe("sums", "direct"), "task must be one of"),
         (lambda tmp: Recipe("scan", "vote"), "format must be one of"),
+        (lambda tmp: Recipe("scan", "bottom-up"), "format must be one of .* in scan"),
         (lambda tmp: Recipe("scan", "direct", steps=0), "steps must be at least 1"),
         (lambda tmp: read_results(tmp), "out must hold complete transcripts"),
         (lambda tmp: run_experiment(plan(), tmp, only="x"), "only must be how the name"),

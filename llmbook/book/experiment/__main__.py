@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from llmbook.book.experiment.run import Sizes, plan, run_experiment, search
+from llmbook.book.experiment.run import Sizes, controls, plan, run_experiment, search
 from llmbook.book.experiment.table import keep_results, read_results, table
 
 
@@ -21,12 +21,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--search", action="store_true", help="other learning rates instead of the plan"
     )
+    parser.add_argument(
+        "--controls", action="store_true", help="the controls instead of the plan, five seeds each"
+    )
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
     processes = arguments.processes or max(1, torch.get_num_threads())
+    recipes = search() if arguments.search else plan(range(arguments.seeds))
     run_experiment(
-        search() if arguments.search else plan(range(arguments.seeds)), arguments.out,
+        controls() if arguments.controls else recipes, arguments.out,
         sizes=Sizes(), processes=processes, progress=True, only=arguments.only,
     )  # fmt: skip
     results = read_results(arguments.out)

@@ -11,7 +11,7 @@ import os
 import random
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ import torch
 from llmbook._checks import check_at_least_one
 from llmbook._files import write_json
 from llmbook._progress import progress as progress_of
-from llmbook.book.experiment.rows import DEEPEST, Format, Recipe, Task
+from llmbook.book.experiment.recipe import DEEPEST, FORMATS, Format, Recipe, Task
 from llmbook.book.experiment.training import train_model
 from llmbook.evaluation import evaluate
 from llmbook.lm.gpt import OwnModel
@@ -35,6 +35,7 @@ from llmbook.tasks.problem import Problem, Step
 __all__ = [
     "DEPTHS",
     "Sizes",
+    "controls",
     "grade_answer",
     "name_of",
     "plan",
@@ -69,10 +70,10 @@ def plan(seeds: Sequence[int] = (0, 1, 2)) -> list[Recipe]:
     Returns:
         Their recipes.
     """
-    formats = get_args(Format)
+    formats: tuple[Format, ...] = ("direct", "chain-of-thought", "least-to-most")
     first = seeds[0]
     return [
-        *(_recipe(task, form, seed=seed) for task in _STEPS for form in formats for seed in seeds),
+        *(_recipe(task, form, seed=seed) for task in FORMATS for form in formats for seed in seeds),
         *(_recipe("scan", form, seed=first, expressions=False) for form in formats),
         *(
             _recipe("scan", form, seed=first, **{part: False})
@@ -84,6 +85,31 @@ def plan(seeds: Sequence[int] = (0, 1, 2)) -> list[Recipe]:
             for part in ("token_shift", "short_contexts")
         ),
     ]
+
+
+def controls(seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> list[Recipe]:
+    """The models that tell apart what least-to-most has at once and chain of thought has not.
+
+    Plan and answers in one text, without asking anew; a chain of thought whose end is looked up, as
+    that of a plan is; one that goes only up. And on SCAN the three formats that read made-up
+    answers with none of more than 22 actions, as direct answers must do.
+
+    Args:
+        seeds: One model of each kind for each.
+
+    Returns:
+        Their recipes, those of one seed together.
+    """
+    kinds: list[tuple[Task, Format, dict[str, bool]]] = [
+        ("chains", "chain-of-thought", {"marked_end": True}),
+        ("chains", "bottom-up", {"marked_end": True}),
+        ("chains", "one-pass", {}),
+        *(
+            ("scan", form, {"short_made_up": True})
+            for form in ("chain-of-thought", "one-pass", "least-to-most")
+        ),
+    ]
+    return [_recipe(task, form, seed=seed, **kind) for seed in seeds for task, form, kind in kinds]
 
 
 def search(seed: int = 0) -> list[Recipe]:
@@ -113,12 +139,13 @@ def search(seed: int = 0) -> list[Recipe]:
 
 _STEPS: dict[Task, dict[Format, int]] = {
     # The others get at least what least-to-most gets.
-    "scan": {"direct": 10_000, "chain-of-thought": 10_000, "least-to-most": 10_000},
-    "chains": {"direct": 10_000, "chain-of-thought": 4000, "least-to-most": 4000},
+    "scan": dict.fromkeys(FORMATS["scan"], 10_000),
+    # A first word that hides a search is learned as slowly as an answer that does.
+    "chains": dict.fromkeys(FORMATS["chains"], 4000) | {"direct": 10_000, "bottom-up": 10_000},
 }
 _LEARNING_RATE: dict[Task, dict[Format, float]] = {
-    "scan": {"direct": 4e-3, "chain-of-thought": 4e-3, "least-to-most": 2e-3},
-    "chains": {"direct": 3e-3, "chain-of-thought": 3e-3, "least-to-most": 3e-3},
+    "scan": {"direct": 4e-3, "chain-of-thought": 4e-3, "one-pass": 2e-3, "least-to-most": 2e-3},
+    "chains": dict.fromkeys(FORMATS["chains"], 3e-3),
 }
 
 
@@ -127,17 +154,20 @@ def _recipe(task: Task, form: Format, **options: Any) -> Recipe:
     return Recipe(task, form, steps=_STEPS[task][form], **options)
 
 
-_WITHOUT = {
+_UNUSUAL = {
     "token_shift": "no-shift",
     "counterfactual": "no-counterfactuals",
     "expressions": "raw-actions",
     "short_contexts": "long-contexts",
+    "short_made_up": "short-made-up",
+    "marked_end": "marked-end",
 }
+_USUAL = {field.name: field.default for field in fields(Recipe)}
 
 
 def name_of(recipe: Recipe) -> str:
     """Name of the folder of a recipe, such as ``scan-direct-no-shift-0``."""
-    parts = [short for name, short in _WITHOUT.items() if not getattr(recipe, name)]
+    parts = [short for name, short in _UNUSUAL.items() if getattr(recipe, name) != _USUAL[name]]
     if recipe.learning_rate != _LEARNING_RATE[recipe.task][recipe.format]:
         parts.append(f"rate-{recipe.learning_rate:g}")
     return "-".join([recipe.task, recipe.format, *parts, str(recipe.seed)])

@@ -1,14 +1,16 @@
 """The table of the experiment, read off the transcripts and nothing else."""
 
-import json
 import os
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from llmbook._files import read_json
 from llmbook.book.cards import DATA
 from llmbook.book.experiment._kept import keep, load
+from llmbook.book.experiment.faults import count_faults
+from llmbook.book.experiment.recipe import Recipe
 from llmbook.book.experiment.run import Part, grade_answer
 from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
 
@@ -26,6 +28,9 @@ class Result(NamedTuple):
     steps: Score
     tokens: int  # seen in training
     seconds: float  # of training
+    learned_tokens: int = 0  # those in the loss; 0: not counted
+    # Of texts about chains that are written in one go: what went wrong first, by their size.
+    faults: dict[int, dict[str, int]] = {}  # noqa: RUF012 (never changed)
 
 
 class Results(dict[str, Result]):
@@ -52,7 +57,9 @@ def read_results(out: str | os.PathLike[str]) -> Results:
     for folder in sorted(out.iterdir()) if out.is_dir() else ():
         if not (folder / "done.json").exists():
             continue
-        facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        facts = read_json(folder / "recipe.json")
+        recipe = Recipe(**facts["recipe"])
+        one_go = recipe.task == "chains" and recipe.format not in ("direct", "least-to-most")
         traces = {part: read_transcript(folder / f"{part}.jsonl") for part in get_args(Part)}
         planned = [trace for trace in traces["long"] if trace.steps]
         results[folder.name] = Result(
@@ -64,6 +71,8 @@ def read_results(out: str | os.PathLike[str]) -> Results:
             step_score(planned, grade_answer),
             facts["tokens"],
             facts["seconds"],
+            facts["learned_tokens"],
+            count_faults(recipe, traces["long"]) if one_go else {},
         )
     if not results:
         raise ValueError(f"out must hold complete transcripts of the experiment, {out} has none")

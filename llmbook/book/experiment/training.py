@@ -1,14 +1,17 @@
 """One model of the experiment: a recipe in, a folder with weights and figures out."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from llmbook._files import read_json, write_json
-from llmbook.book.experiment.rows import Recipe, batches, tokenizer
+from llmbook.book.experiment.recipe import Recipe, tokenizer
+from llmbook.book.experiment.rows import batches
 from llmbook.finetuning import answer_loss
 from llmbook.gpt import GPT, GPTConfig
 from llmbook.pretrained import Pretrained
@@ -55,7 +58,7 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
         recipe: The recipe.
         folder: Gets the model as [`from_pretrained`][llmbook.pretrained.from_pretrained] reads it,
             ``log.jsonl``, and ``recipe.json`` with the recipe and, once the model is trained,
-            parameters, tokens seen and seconds taken.
+            parameters, tokens seen and learned, and seconds taken.
         progress: Show loss and time left.
 
     Raises:
@@ -82,13 +85,23 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
         weight_decay=0.1,
         checkpoint_every=1000,
     )
-    losses = train(model, batches(recipe), answer_loss, config, out=folder, progress=progress)
+    learned_tokens = 0
+
+    def counted_batches() -> Iterator[tuple[Tensor, Tensor]]:
+        """All batches of the run, those included that a run which goes on only skips."""
+        nonlocal learned_tokens
+        for ids, loss_mask in islice(batches(recipe), recipe.steps):
+            learned_tokens += int(loss_mask[:, 1:].sum())  # the first token is never predicted
+            yield ids, loss_mask
+
+    losses = train(model, counted_batches(), answer_loss, config, out=folder, progress=progress)
     Pretrained(model, tokenizer(recipe.task)).save(folder)
     last = read_log(folder)[-1]
     facts = {
         "recipe": asdict(recipe),
         "parameters": model.config.num_parameters(),
         "tokens": last["tokens"],
+        "learned_tokens": learned_tokens,
         "seconds": last["seconds"],
         "final_loss": sum(losses[-50:]) / len(losses[-50:]),
     }

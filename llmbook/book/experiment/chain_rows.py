@@ -1,0 +1,141 @@
+"""Rows of chains: a story of some people, and questions about it, written out in a format."""
+
+import random
+from collections.abc import Callable
+
+from llmbook.book.experiment.recipe import DEEPEST, Format, Recipe, Row, prompt, target
+from llmbook.tasks import chains
+from llmbook.tasks.problem import Problem
+
+__all__ = ["right_text", "row"]
+
+
+def row(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> Row:
+    """A row for a story.
+
+    Args:
+        recipe: Its format and options.
+        people: How many people the story tells of.
+        deepest: The greatest depth of a question.
+        generator: Where the randomness comes from.
+
+    Returns:
+        The pieces of the row.
+    """
+    # The story may go deeper than the questions: a chain is cut off at a depth that may be learned.
+    depths = chains.sample_depths(generator, people, DEEPEST)
+    story, last = chains.make_story(generator, depths)
+    pieces = [prompt(story.text)]
+    if _looks_up_its_end(recipe):
+        # The end is where the person asked for comes again, so nobody may be asked for twice, nor
+        # be met on the way after having been asked for: each chain is asked about once.
+        ends = iter(generator.sample(last, len(last)))
+    else:
+        # A direct answer is a single word, so that there is room for more of them.
+        count = 24 if recipe.format == "direct" else 8
+        ends = (generator.choice(last) for _ in range(count))
+    for end in ends:
+        chain = story.chain(end)
+        asked = chain[: generator.randint(1, min(len(chain), deepest))]
+        pieces += _QUESTIONS[recipe.format](recipe, story, asked, generator)
+    return pieces
+
+
+def right_text(recipe: Recipe, problem: Problem) -> str:
+    """What a model of a recipe should write when it is asked a question."""
+    story = chains.read_story(problem.context)
+    chain = story.chain(problem.question)
+    pieces = _QUESTIONS[recipe.format](recipe, story, chain, random.Random(0))
+    return pieces[-1].text
+
+
+def _looks_up_its_end(recipe: Recipe) -> bool:
+    thought = recipe.format == "chain-of-thought" and recipe.marked_end
+    return thought or recipe.format in ("bottom-up", "one-pass")
+
+
+def _ask_directly(
+    recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
+) -> Row:
+    """The number alone."""
+    return [prompt(f"\nQ: {chain[-1]}\nA:"), target(f" {story.numbers[chain[-1]]}\n")]
+
+
+def _ask_for_thought(
+    recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
+) -> Row:
+    """Down to what is given, then up again, all in one go.
+
+    With a marked end, each person stands again behind the number that was worked out, and the text
+    ends where that is who was asked for. Without it, one must count.
+    """
+    down = "".join(
+        f" {name} is {story.before[name]} and {story.changes[name]:+d} ;" for name in chain[:0:-1]
+    )
+    return [prompt(f"\nQ: {chain[-1]}\nThink:"), target(down + _up(recipe, story, chain))]
+
+
+def _ask_bottom_up(
+    recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
+) -> Row:
+    """Up from what is given; who that is must be found without a word written."""
+    return [prompt(f"\nQ: {chain[-1]}\nThink:"), target(_up(recipe, story, chain))]
+
+
+def _up(recipe: Recipe, story: chains.Story, chain: list[str]) -> str:
+    """The numbers of a chain, each from the one before."""
+    texts = [f" {chain[0]} is {story.numbers[chain[0]]}"]
+    texts += [f" {name} is {_sum(story, name)}" for name in chain[1:]]
+    if recipe.marked_end:
+        texts = [f"{text} is {name}" for name, text in zip(chain, texts, strict=True)]
+    return " ;".join(texts) + "\n"
+
+
+def _ask_in_one_pass(
+    recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
+) -> Row:
+    """The plan, from the problem down, then each step with its answer, and an end looked up."""
+    turns = "".join(f"\nQ: {name}\nA: {_worked_out(story, name)} is {name}" for name in chain)
+    return [prompt(f"\nQ: {chain[-1]}\nPlan:"), target(f"{_plan(chain)}{turns}\n\n")]
+
+
+def _ask_step_by_step(
+    recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
+) -> Row:
+    """The plan, from the problem down, or one step after the one before."""
+    if generator.random() < 0.3:
+        return [prompt(f"\nQ: {chain[-1]}\nPlan:"), target(f"{_plan(chain)}\n")]
+    shown = chain[-2:-1] if recipe.short_contexts else chain[:-1]
+    history = "".join(f"\nQ: {name}\nA: {story.numbers[name]}" for name in shown)
+    return [
+        prompt(f"{history}\nQ: {chain[-1]}\nA:"),
+        target(f" {_worked_out(story, chain[-1])}\n"),
+    ]
+
+
+def _plan(chain: list[str]) -> str:
+    """Who has to be worked out, the problem first: `cy ; bo ; ann ; given`."""
+    return "".join(f" {name} ;" for name in reversed(chain)) + " given"
+
+
+def _worked_out(story: chains.Story, name: str) -> str:
+    """How a number follows from the one before: `ann and +3 : 7 +3 = 10`; `7` if it is given."""
+    if name not in story.before:
+        return str(story.numbers[name])
+    return f"{story.before[name]} and {story.changes[name]:+d} : {_sum(story, name)}"
+
+
+def _sum(story: chains.Story, name: str) -> str:
+    """The sum that gives a number: `7 +3 = 10`."""
+    number = story.numbers[story.before[name]]
+    return f"{number} {story.changes[name]:+d} = {story.numbers[name]}"
+
+
+_Question = Callable[[Recipe, chains.Story, list[str], random.Random], Row]
+_QUESTIONS: dict[Format, _Question] = {
+    "direct": _ask_directly,
+    "chain-of-thought": _ask_for_thought,
+    "bottom-up": _ask_bottom_up,
+    "one-pass": _ask_in_one_pass,
+    "least-to-most": _ask_step_by_step,
+}

@@ -1,0 +1,117 @@
+r"""What a model of the experiment is trained on: a task, a format, options, and a budget.
+
+Five formats answer the same problems:
+
+- *direct*: the question, then the answer;
+- *chain of thought*: the question, then a derivation in one go, then the answer. On chains it goes
+  down to what is given and up again;
+- *bottom-up*, on chains: the derivation goes up only, as people write it who see the end at once;
+- *one-pass* least-to-most: plan, sub-problems and answers in one text that is written in one go;
+- *least-to-most*: on some rows the question and its plan, on others the sub-problems of the plan
+  with their answers, one after the other, as the [strategy][llmbook.prompting.LeastToMost] asks
+  them.
+
+One-pass least-to-most is the control that tells *decomposing* from *asking anew*: it has the same
+plan and the same steps, but no step is a prompt of its own.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, NamedTuple, get_args
+
+from llmbook._checks import check_at_least_one, check_positive
+from llmbook.tasks import chains
+from llmbook.tokenizer import Tokenizer
+
+__all__ = ["DEEPEST", "FORMATS", "WORDS", "Piece", "Recipe", "tokenizer"]
+
+Task = Literal["scan", "chains"]
+Format = Literal["direct", "chain-of-thought", "bottom-up", "one-pass", "least-to-most"]
+Row = list["Piece"]
+
+FORMATS: dict[Task, tuple[Format, ...]] = {
+    # The chain of thought of SCAN goes bottom-up already: clauses first, then their pair.
+    "scan": ("direct", "chain-of-thought", "one-pass", "least-to-most"),
+    "chains": get_args(Format),
+}
+"""The formats of each task."""
+
+DEEPEST = 4
+"""The greatest depth of a question about a chain that is learned from."""
+
+_MARKS = ("\nQ:", "\nA:", "\nPlan:", "\nThink:", "\n")
+WORDS: dict[Task, str] = {
+    "scan": " walk look run jump turn left right opposite around twice thrice and after"
+    " LEFT RIGHT WALK LOOK RUN JUMP ( ) + * 2 3 4 ; . gives so",
+    "chains": " ; : = and is given "
+    + " ".join(
+        [
+            *chains.NAMES,
+            *map(str, range(chains.LARGEST + 1)),
+            *(f"{n:+d}" for n in range(-chains.LARGEST_CHANGE, chains.LARGEST_CHANGE + 1) if n),
+        ]
+    ),
+}
+"""The words of each task."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is trained on, and for how long.
+
+    Raises:
+        ValueError: If a choice is unknown or a number is out of range.
+    """
+
+    task: Task
+    format: Format
+    token_shift: bool = True
+    # In SCAN, of two thirds of the histories, which is about half of the rows of least-to-most, and
+    # of 0.4 of the thoughts that join two clauses. A direct answer has none.
+    counterfactual: bool = True
+    short_made_up: bool = False  # in SCAN: what is made up keeps to 22 actions, too
+    expressions: bool = True  # in SCAN: "( WALK ) * 2", otherwise "WALK WALK"
+    short_contexts: bool = True  # in chains: a step sees only the one before it, otherwise all
+    marked_end: bool = False  # in chains of thought about chains: the end is looked up, not counted
+    steps: int = 5000
+    tokens_per_step: int = 1024
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in ("task", Task), ("format", Format):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(
+                    f"{name} must be one of {get_args(kind)}, got {getattr(self, name)!r}"
+                )
+        if self.format not in FORMATS[self.task]:
+            raise ValueError(
+                f"format must be one of {FORMATS[self.task]} in {self.task}, got {self.format!r}"
+            )
+        check_at_least_one("steps", self.steps)
+        check_at_least_one("tokens_per_step", self.tokens_per_step)
+        check_positive("learning_rate", self.learning_rate)
+
+
+class Piece(NamedTuple):
+    """A part of a row."""
+
+    text: str
+    in_loss: bool  # it is learned; otherwise it is only read, as a prompt is
+
+
+def prompt(text: str) -> Piece:
+    """A piece that is only read."""
+    return Piece(text, in_loss=False)
+
+
+def target(text: str) -> Piece:
+    """A piece that is learned."""
+    return Piece(text, in_loss=True)
+
+
+@cache
+def tokenizer(task: Task) -> Tokenizer:
+    """A tokenizer with a token for each word, with the blank before it, and for each mark."""
+    texts = [*_MARKS, *(f" {word}" for word in WORDS[task].split())]
+    return Tokenizer.train(texts, 10_000, pattern=r"\s?\S+|\s")
