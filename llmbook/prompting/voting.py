@@ -177,7 +177,7 @@ class Vote(_Redrawn):
 
 @dataclass(frozen=True, kw_only=True)
 class Checked(_Redrawn):
-    """Each prompt is asked until a program finds nothing wrong with the reply.
+    r"""Each prompt is asked until a program finds nothing wrong with the reply.
 
     The first reply is the model's likeliest; only if it fails are others drawn. A check is told the
     question and the text of the reply. It need not know the answer: that brackets close or sums
@@ -192,7 +192,7 @@ class Checked(_Redrawn):
         from llmbook.prompting import Checked, ZeroShot
         from llmbook.tasks.sums import sums_are_right
 
-        model = ScriptedModel({"Q: 17 + 25\\nA:": [" 17 + 25 = 32", " 17 + 25 = 42"]})
+        model = ScriptedModel({"Q: 17 + 25\nA:": [" 17 + 25 = 32", " 17 + 25 = 42"]})
         strategy = Checked(strategy=ZeroShot(), check=lambda _, text: sums_are_right(text))
         print(strategy.solve("17 + 25", model))
         ```
@@ -200,9 +200,9 @@ class Checked(_Redrawn):
         ``` {.text .output}
         17 + 25
         ├─ 17 + 25 → 17 + 25 = 42
-        │  └─ chosen from 2 replies
+        │  └─ chosen from 3 replies
         └─ answer: 17 + 25 = 42
-        checked zero-shot, scripted: 2 calls, tokens: 6 read, 12 written
+        checked zero-shot, scripted: 3 calls, tokens: 15 read, 15 written
         ```
     """
 
