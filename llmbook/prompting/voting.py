@@ -44,12 +44,16 @@ class _Redrawn(Strategy):
             raise ValueError(f"temperature must be positive, got {self.temperature}")
 
     @abstractmethod
-    def _missing(self, request: Ask, replies: Sequence[Reply]) -> int:
-        """How many more replies it takes at least, 0 if one can be taken."""
+    def _judge(self, request: Ask, reply: Reply) -> str:
+        """What counts of a reply: its answer, or ``""`` if it is not to be trusted."""
 
     @abstractmethod
-    def _pick(self, request: Ask, replies: Sequence[Reply]) -> int:
-        """Number of the reply that is taken, from 0."""
+    def _missing(self, answers: Sequence[str]) -> int:
+        """How many more replies it takes at least, 0 if one can be taken, by what they answer."""
+
+    @abstractmethod
+    def _pick(self, answers: Sequence[str]) -> int:
+        """Number of the reply that is taken, from 0, by what they answer."""
 
     @property
     @abstractmethod
@@ -80,38 +84,37 @@ class _Redrawn(Strategy):
     ) -> Generator[list[Ask], list[Answered], list[Answered]]:
         """Ask the prompts of one round, all that are open side by side, until none is."""
         drawn: list[list[Answered]] = [[] for _ in requests]
+        answers: list[list[str]] = [[] for _ in requests]  # what counts of each, found once
         while True:
-            round_ = [
+            asks = [
                 (place, number)
-                for place, request in enumerate(requests)
-                for number in self._next_numbers(request, drawn[place])
+                for place in range(len(requests))
+                for number in self._next_numbers(drawn[place], answers[place])
             ]
-            if not round_:
+            if not asks:
                 break
-            answers = yield [self._draw(requests[place], number) for place, number in round_]
-            for (place, _), answered in zip(round_, answers, strict=True):
+            replies = yield [self._draw(requests[place], number) for place, number in asks]
+            for (place, _), answered in zip(asks, replies, strict=True):
                 drawn[place].append(answered)
-        settled = []
-        for request, answers in zip(requests, drawn, strict=True):
-            replies = [answered.reply for answered in answers]
-            errors = (i for i, reply in enumerate(replies) if reply.finish_reason == "error")
-            taken = next(errors, -1)
-            if taken < 0:
-                taken = self._pick(request, replies)
-                if self._missing(request, replies):
-                    trace.issues.append(Issue(self._unsettled, len(trace.calls)))
-            others = tuple(reply for place, reply in enumerate(replies) if place != taken)
-            seconds = sum(answered.seconds for answered in answers)
-            settled.append(Answered(replies[taken], seconds, others))
-        return settled
+                answers[place].append(self._judge(requests[place], answered.reply))
+        return [self._settled(trace, *pair) for pair in zip(drawn, answers, strict=True)]
 
-    def _next_numbers(self, request: Ask, answers: Sequence[Answered]) -> range:
+    def _next_numbers(self, drawn: Sequence[Answered], answers: Sequence[str]) -> range:
         """The numbers of the replies to be drawn next, as many as are certain to be needed."""
-        replies = [answered.reply for answered in answers]
-        if any(reply.finish_reason == "error" for reply in replies):
+        if any(answered.reply.finish_reason == "error" for answered in drawn):
             return range(0)  # the model has tried again by itself
-        missing = self._missing(request, replies)
-        return range(len(answers), min(len(answers) + missing, self.max_replies))
+        return range(len(drawn), min(len(drawn) + self._missing(answers), self.max_replies))
+
+    def _settled(self, trace: Trace, drawn: Sequence[Answered], answers: Sequence[str]) -> Answered:
+        """The reply that is taken, with all others; an error of the model goes before any."""
+        replies = [answered.reply for answered in drawn]
+        taken = next((i for i, reply in enumerate(replies) if reply.finish_reason == "error"), -1)
+        if taken < 0:
+            taken = self._pick(answers)
+            if self._missing(answers):
+                trace.issues.append(Issue(self._unsettled, len(trace.calls)))
+        others = tuple(reply for place, reply in enumerate(replies) if place != taken)
+        return Answered(replies[taken], sum(answered.seconds for answered in drawn), others)
 
     def _draw(self, request: Ask, number: int) -> Ask:
         """A prompt with a seed of its own: what is drawn depends on both and on the number."""
@@ -164,15 +167,18 @@ class Vote(_Redrawn):
     def _unsettled(self) -> Kind:
         return "vote-open"
 
-    def _missing(self, request: Ask, replies: Sequence[Reply]) -> int:
-        (_, most), (_, second) = [*_votes(request, replies).most_common(2), ("", 0), ("", 0)][:2]
+    def _judge(self, request: Ask, reply: Reply) -> str:
+        return _read(request, reply)
+
+    def _missing(self, answers: Sequence[str]) -> int:
+        counts = [count for _, count in _votes(answers).most_common(2)]
+        most, second = [*counts, 0, 0][:2]
         return max(0, self.lead - (most - second))
 
-    def _pick(self, request: Ask, replies: Sequence[Reply]) -> int:
-        votes = _votes(request, replies)
+    def _pick(self, answers: Sequence[str]) -> int:
         # Counted in the order in which they came, so that of several the first one wins.
-        winner = next(iter(votes.most_common(1)), ("", 0))[0]
-        return next((i for i, reply in enumerate(replies) if _read(request, reply) == winner), 0)
+        winners = [answer for answer, _ in _votes(answers).most_common(1)]
+        return answers.index(winners[0]) if winners else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,20 +226,20 @@ class Checked(_Redrawn):
     def _temperature_of(self, number: int) -> float:
         return self.temperature if number else 0.0
 
-    def _missing(self, request: Ask, replies: Sequence[Reply]) -> int:
-        return 0 if any(self._passes(request, reply) for reply in replies) else 1
+    def _judge(self, request: Ask, reply: Reply) -> str:
+        answer = _read(request, reply)
+        return answer if answer and self.check(request.question, reply.text) else ""
 
-    def _pick(self, request: Ask, replies: Sequence[Reply]) -> int:
-        passing = (i for i, reply in enumerate(replies) if self._passes(request, reply))
-        return next(passing, 0)
+    def _missing(self, answers: Sequence[str]) -> int:
+        return 0 if any(answers) else 1
 
-    def _passes(self, request: Ask, reply: Reply) -> bool:
-        return bool(_read(request, reply)) and self.check(request.question, reply.text)
+    def _pick(self, answers: Sequence[str]) -> int:
+        return next((place for place, answer in enumerate(answers) if answer), 0)
 
 
-def _votes(request: Ask, replies: Sequence[Reply]) -> Counter[str]:
+def _votes(answers: Sequence[str]) -> Counter[str]:
     """What was answered, with its votes, in the order in which it first came."""
-    return Counter(answer for reply in replies if (answer := _read(request, reply)))
+    return Counter(answer for answer in answers if answer)
 
 
 def _read(request: Ask, reply: Reply) -> str:

@@ -113,10 +113,14 @@ def test_each_step_of_least_to_most_is_voted_on():
     assert "chosen from 3 replies" in str(trace)
 
 
-def test_samples_of_samples_are_voted_on_side_by_side():
-    model = ScriptedModel({"A:": [" 4", " 4", " 5"]})
+def test_a_vote_within_a_sample_draws_each_time_anew():
+    """The seed of a sample and that of a draw both count, or all draws would be the same."""
+    model = ScriptedModel({"A:": [" 4", " 5"]})
     strategy = SelfConsistency(strategy=Vote(strategy=ZeroShot(), lead=2), samples=3)
-    assert strategy.solve("2 + 2", model).answer == "4"
+    trace = strategy.solve("2 + 2", model)
+    texts = [[reply.text for reply in sample.calls[0].replies] for sample in trace.samples]
+    assert max(len({*drawn}) for drawn in texts) == 2
+    assert len({tuple(drawn) for drawn in texts}) > 1
 
 
 def test_a_check_asks_again_until_it_passes_and_begins_with_the_likeliest():
@@ -143,15 +147,15 @@ def test_a_check_is_told_which_question_was_asked():
     )
     [problem] = chains.problems(1, size=3, seed=1)
     strategy.solve(problem, lm.load("chains-tiny"))
-    assert asked == [problem.question, *(step.question for step in problem.steps)]
+    assert asked == [problem.question, *(step.question for step in problem.steps)]  # once each
 
 
 def test_a_vote_at_each_step_mends_what_a_high_temperature_breaks():
     """Errors of draws are independent, so the vote brings back what sampling lost."""
     plain, model = shipped.strategies("chains")["least-to-most"], lm.load("chains-tiny")
     problems = chains.problems(12, size=6, seed=3)
-    once = SelfConsistency(strategy=plain, samples=1, temperature=2.0)
-    voted = Vote(strategy=plain, lead=3, temperature=2.0, max_replies=40)
+    once = SelfConsistency(strategy=plain, samples=1, temperature=2.5)
+    voted = Vote(strategy=plain, lead=3, temperature=2.5, max_replies=40)
     alone = score(once.solve_all(problems, model), chains.grade)
     together = score(voted.solve_all(problems, model), chains.grade)
     assert alone.right < 6 <= 10 <= together.right, (alone, together)
