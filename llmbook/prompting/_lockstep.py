@@ -71,8 +71,8 @@ def sampled(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
         asks = next(dialogue)
         while True:
             # One seed for all prompts would draw the same numbers at each step of a dialogue.
-            # Not Python's hash, which differs from run to run. A prompt that is drawn several times,
-            # as for a vote, has a seed of its own each time.
+            # Not Python's hash, which differs from run to run. A prompt that is drawn several
+            # times, as for a vote, has a seed of its own each time.
             keys = [f"{key} {ask.seed}" if ask.seed else key for ask in asks]
             seeds = [
                 zlib.crc32(f"{own_key} {ask.prompt}".encode())
