@@ -100,8 +100,7 @@ def prepare(
             setup = Setup(load(model, chat=chat, options=options), prompting, chosen)
     if vote is None:
         return setup
-    with naming(lead="vote"):
-        return replace(setup, strategy=Vote(strategy=setup.strategy, lead=vote))
+    return replace(setup, strategy=Vote(strategy=setup.strategy, lead=vote))
 
 
 def _prepare_shipped(model: str, strategy: str | None, task: str | None) -> Setup:

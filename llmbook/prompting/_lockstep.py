@@ -34,6 +34,7 @@ class Answered(NamedTuple):
 
 
 Dialogue = Generator[list[Ask], list[Answered], None]
+Round = Generator[list[Ask], list[Answered], list[Answered]]
 
 
 def side_by_side(
@@ -65,26 +66,41 @@ def side_by_side(
             advance(dialogue, list(islice(answers, len(asks))))
 
 
-def sampled(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
-    """A dialogue whose replies are drawn: what is drawn depends on the key and on the prompt."""
+def through(dialogue: Dialogue, put: Callable[[list[Ask]], Round]) -> Dialogue:
+    """A dialogue whose prompts are put in another way than as they are.
+
+    Args:
+        dialogue: The dialogue.
+        put: From the prompts of a round to their answers, by whatever prompts that takes.
+    """
     try:
         asks = next(dialogue)
         while True:
-            # One seed for all prompts would draw the same numbers at each step of a dialogue.
-            # Not Python's hash, which differs from run to run. A prompt that is drawn several
-            # times, as for a vote, has a seed of its own each time.
-            keys = [f"{key} {ask.seed}" if ask.seed else key for ask in asks]
-            seeds = [
-                zlib.crc32(f"{own_key} {ask.prompt}".encode())
-                for own_key, ask in zip(keys, asks, strict=True)
-            ]
-            asks = [
-                ask._replace(temperature=temperature, seed=seed)
-                for ask, seed in zip(asks, seeds, strict=True)
-            ]
-            asks = dialogue.send((yield asks))
+            asks = dialogue.send((yield from put(asks)))
     except StopIteration:  # out of a generator, Python would turn it into a RuntimeError
         return
+
+
+def seed_of(key: str, prompt: str) -> int:
+    """A seed for a prompt, the same in every run, which Python's hash is not."""
+    return zlib.crc32(f"{key} {prompt}".encode())
+
+
+def sampled(dialogue: Dialogue, temperature: float, key: str) -> Dialogue:
+    """A dialogue whose replies are drawn: what is drawn depends on the key and on the prompt."""
+
+    def put(asks: list[Ask]) -> Round:
+        # One seed for all prompts would draw the same numbers at each step of a dialogue. A prompt
+        # that is drawn several times, as for a vote, has a seed of its own each time.
+        keys = [f"{key} {ask.seed}" if ask.seed else key for ask in asks]
+        return (
+            yield [
+                ask._replace(temperature=temperature, seed=seed_of(own_key, ask.prompt))
+                for own_key, ask in zip(keys, asks, strict=True)
+            ]
+        )
+
+    return through(dialogue, put)
 
 
 def drive(dialogue: Dialogue, model: LanguageModel) -> None:

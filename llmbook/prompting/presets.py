@@ -56,9 +56,10 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
     """
     limit, parse, exemplars = max_new_tokens, task.parse, task.exemplars
     marks = _MARKS[task.language]
+    turn = f"{marks.question}\n{marks.answer}{{answer}}\n\n"
     template = PromptTemplate(
-        exemplar=f"{marks.question}\n{marks.answer}{{answer}}\n\n",
-        turn=f"{marks.question}\n{marks.answer}{{answer}}\n\n",
+        exemplar=turn,
+        turn=turn,
         question=f"{marks.question}\n{marks.answer}".rstrip(),
         separator=task.separator,
         stop=("\n\n", "\n" + marks.question.partition("{")[0].rstrip()),

@@ -135,6 +135,12 @@ def ask(
     return answer
 
 
+def check_temperature(temperature: float) -> None:
+    """Require a temperature at which replies differ."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+
+
 def check_exemplars(name: str, exemplars: Sequence[Exemplar], needed: str) -> None:
     """Require exemplars that have what a strategy shows of them."""
     for place, exemplar in enumerate(exemplars):
@@ -293,8 +299,7 @@ class SelfConsistency(Strategy):
 
     def __post_init__(self) -> None:
         check_at_least_one("samples", self.samples)
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        check_temperature(self.temperature)
 
     @property
     def name(self) -> str:

@@ -12,17 +12,16 @@ section 3, there "first-to-ahead-by-k voting", with replies left out that are cu
 read ("red-flagging").
 """
 
-import math
-import zlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from llmbook._checks import check_at_least_one
 from llmbook.lm.protocol import Reply
-from llmbook.prompting._lockstep import Answered, Ask, Dialogue
-from llmbook.prompting.strategies import Strategy
+from llmbook.prompting._lockstep import Answered, Ask, Dialogue, Round, seed_of, through
+from llmbook.prompting.strategies import Strategy, check_temperature
 from llmbook.prompting.trace import Issue, Kind, Trace
 from llmbook.tasks.problem import Problem
 
@@ -40,8 +39,7 @@ class _Redrawn(Strategy):
 
     def __post_init__(self) -> None:
         check_at_least_one("max_replies", self.max_replies)
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        check_temperature(self.temperature)
 
     @abstractmethod
     def _judge(self, request: Ask, reply: Reply) -> str:
@@ -70,18 +68,9 @@ class _Redrawn(Strategy):
 
     def dialogue(self, trace: Trace) -> Dialogue:
         """The prompts of the strategy, each until it is settled."""
-        dialogue = self.strategy.dialogue(trace)
-        try:
-            requests = next(dialogue)
-            while True:
-                answers = yield from self._settle(requests, trace)
-                requests = dialogue.send(answers)
-        except StopIteration:  # out of a generator, Python would turn it into a RuntimeError
-            return
+        yield from through(self.strategy.dialogue(trace), partial(self._settle, trace))
 
-    def _settle(
-        self, requests: Sequence[Ask], trace: Trace
-    ) -> Generator[list[Ask], list[Answered], list[Answered]]:
+    def _settle(self, trace: Trace, requests: list[Ask]) -> Round:
         """Ask the prompts of one round, all that are open side by side, until none is."""
         drawn: list[list[Answered]] = [[] for _ in requests]
         answers: list[list[str]] = [[] for _ in requests]  # what counts of each, found once
@@ -118,8 +107,7 @@ class _Redrawn(Strategy):
 
     def _draw(self, request: Ask, number: int) -> Ask:
         """A prompt with a seed of its own: what is drawn depends on both and on the number."""
-        # Not Python's hash, which differs from run to run.
-        seed = zlib.crc32(f"{self.seed} {number} {request.prompt}".encode())
+        seed = seed_of(f"{self.seed} {number}", request.prompt)
         return request._replace(temperature=self._temperature_of(number), seed=seed)
 
 

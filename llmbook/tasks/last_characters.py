@@ -8,11 +8,10 @@ Elicits Reasoning in Large Language Models" (2022, section 5); of the sub-proble
 "Least-to-Most Prompting" (2023, section 3.1). The words are ours.
 """
 
-import math
-import random
 import re
 
 from llmbook.tasks.answers import find
+from llmbook.tasks.last_letters import sample_lists
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.task import Task
 
@@ -33,7 +32,6 @@ _TYPED = """
 WORDS = tuple(_TYPED.split())
 """Common Chinese words of two or three characters."""
 
-_SIZES = (4, 6, 8, 10, 12)  # as of last letters
 _MARK = "、"  # between two words
 _WORD = "[\u4e00-\u9fff]+"
 _QUOTED = re.compile(rf"[“\"「『]({_WORD})[”\"」』]")
@@ -111,17 +109,8 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
         公园、皮鞋、音乐、兔子 -> 园鞋乐子
         ```
     """
-    if size is not None and not 1 <= size <= len(WORDS):
-        raise ValueError(f"size must be 1 to {len(WORDS)}, the number of words, got {size}")
-    sizes = _SIZES if size is None else (size,)
-    lists = math.perm(len(WORDS), min(sizes))
-    if not 1 <= count <= lists:
-        raise ValueError(f"count must be 1 to {lists}, the number of lists, got {count}")
-    generator = random.Random(seed)
-    sampled: dict[tuple[str, ...], None] = {}  # in the order in which they were sampled
-    while len(sampled) < count:
-        sampled[tuple(generator.sample(WORDS, sizes[len(sampled) % len(sizes)]))] = None
-    return [_problem(_MARK.join(words)) for words in sampled]
+    lists = sample_lists(WORDS, count, size, seed)
+    return [_problem(_MARK.join(words)) for words in lists]
 
 
 def parse(text: str) -> str | None:

@@ -11,6 +11,7 @@ length, and for sub-problems that are the beginnings of the list. The words are 
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from llmbook.tasks.answers import read_letters
@@ -25,6 +26,7 @@ __all__ = [
     "decompose",
     "grade",
     "problems",
+    "sample_lists",
     "solve",
     "spelled_problems",
 ]
@@ -153,17 +155,38 @@ def problems(
         wall, glove, stone, zebra -> leea
         ```
     """
-    if size is not None and not 1 <= size <= len(WORDS):
-        raise ValueError(f"size must be 1 to {len(WORDS)}, the number of words, got {size}")
+    lists = sample_lists(WORDS, count, size, seed)
+    return [_problem(", ".join(map(_spell, words) if spell else words)) for words in lists]
+
+
+def sample_lists(
+    words: Sequence[str], count: int, size: int | None, seed: int
+) -> list[tuple[str, ...]]:
+    """Lists of words, none of them twice, and no word twice in a list.
+
+    Args:
+        words: The words.
+        count: How many lists.
+        size: Words in each list; none: 4, 6, 8, 10 and 12 in turn.
+        seed: Where the randomness comes from.
+
+    Returns:
+        The lists. Fewer of them are the beginning of more.
+
+    Raises:
+        ValueError: If there are no such lists, or fewer than ``count``.
+    """
+    if size is not None and not 1 <= size <= len(words):
+        raise ValueError(f"size must be 1 to {len(words)}, the number of words, got {size}")
     sizes = _SIZES if size is None else (size,)
-    lists = math.perm(len(WORDS), min(sizes))
-    if not 1 <= count <= lists:
-        raise ValueError(f"count must be 1 to {lists}, the number of lists, got {count}")
+    most = math.perm(len(words), min(sizes))
+    if not 1 <= count <= most:
+        raise ValueError(f"count must be 1 to {most}, the number of lists, got {count}")
     generator = random.Random(seed)
-    word_lists: dict[tuple[str, ...], None] = {}  # in the order in which they were drawn
-    while len(word_lists) < count:
-        word_lists[tuple(generator.sample(WORDS, sizes[len(word_lists) % len(sizes)]))] = None
-    return [_problem(", ".join(map(_spell, words) if spell else words)) for words in word_lists]
+    sampled: dict[tuple[str, ...], None] = {}  # in the order in which they were sampled
+    while len(sampled) < count:
+        sampled[tuple(generator.sample(words, sizes[len(sampled) % len(sizes)]))] = None
+    return list(sampled)
 
 
 def _problem(question: str) -> Problem:

@@ -53,6 +53,5 @@ def _is_right(terms: str, result: str) -> bool:
         else:  # the product before it is complete
             total, product = total + product, -number if sign == "-" else number
     decimals = len(result.partition(".")[2])
-    return abs(total + product - Fraction(result.replace(",", ""))) * 10**decimals * 2 <= (
-        1 if decimals else 0
-    )
+    error = abs(total + product - Fraction(result.replace(",", "")))
+    return error <= (Fraction(1, 2 * 10**decimals) if decimals else 0)
