@@ -210,6 +210,11 @@ class FewShot(ZeroShot):
         return self._render(problem, self.exemplars)
 
 
+def _continued(text: str, more: str) -> str:
+    """A text and what goes on with it; a blank parts them, but for a Chinese mark at the end."""
+    return f"{text}{'' if text.endswith(('。', '：', '？', '！')) else ' '}{more}"
+
+
 def _concluded(text: str) -> str:
     """What follows a conclusion; a chat doesn't go on with its sentence, but begins one anew."""
     return read_after()(text) or read_sentence(text)
@@ -272,10 +277,11 @@ class ChainOfThought(ZeroShot):
             yield from self._answer(trace, self._prompt(trace.problem), read_after())
             return
         question, stop = trace.problem.question, self.template.stop
-        begun = f"{self._prompt(trace.problem)} {self.trigger}"
+        begun = _continued(self._prompt(trace.problem), self.trigger)
         request = Ask(begun, self.max_new_tokens, stop)
         reasoning = yield from ask(trace, request, "reasoning", question, read_text)
-        yield from self._answer(trace, f"{begun} {reasoning}{self.conclusion}", _concluded)
+        reasoned = _continued(begun, reasoning) + self.conclusion
+        yield from self._answer(trace, reasoned, _concluded)
 
     def _prompt(self, problem: Problem) -> str:
         return self._render(problem, self.exemplars)

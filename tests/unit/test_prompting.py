@@ -140,7 +140,9 @@ def test_numbered_plans_are_followed_on_every_task(name):
     questions = [step.question for step in problem.steps]
     for number in ("{}. {}", "{}) {}", "Step {}: {}"):
         plan = "\n".join(number.format(i, each) for i, each in enumerate(questions, start=1))
-        model = Recorder(lambda prompt, plan=plan: plan if prompt.endswith("Plan:") else "1")
+        model = Recorder(
+            lambda prompt, plan=plan: plan if prompt.endswith(("Plan:", "步骤：")) else "1"
+        )
         for strategy in (LeastToMost(), strategy_for(of, "least-to-most")):
             trace = strategy.solve(problem, model)
             assert [step.question for step in trace.steps] == questions
@@ -179,6 +181,21 @@ def test_a_trigger_asks_twice():
     assert trace.answer == "9"
     shouted = ChainOfThought(trigger="Think.", parse_answer=lambda text: text.strip(" .") + "!")
     assert shouted.solve("4 + 5", model).answer == "9!"
+
+
+def test_no_blank_comes_after_a_chinese_mark():
+    strategy = ChainOfThought(
+        template=PromptTemplate(question="问：{question}\n答："),
+        trigger="想一想。",
+        conclusion="\n所以答案是",
+    )
+    model = ScriptedModel({"想一想。": "4 加 5 是 9。", "答案是": " 9。"})
+    trace = strategy.solve("4 + 5", model)
+    assert [call.prompt for call in trace.calls] == [
+        "问：4 + 5\n答：想一想。",
+        "问：4 + 5\n答：想一想。4 加 5 是 9。\n所以答案是",
+    ]
+    assert trace.answer == "9"
 
 
 @pytest.mark.parametrize(
