@@ -140,7 +140,9 @@ def test_numbered_plans_are_followed_on_every_task(name):
     questions = [step.question for step in problem.steps]
     for number in ("{}. {}", "{}) {}", "Step {}: {}"):
         plan = "\n".join(number.format(i, each) for i, each in enumerate(questions, start=1))
-        model = Recorder(lambda prompt, plan=plan: plan if prompt.endswith("Plan:") else "1")
+        model = Recorder(
+            lambda prompt, plan=plan: plan if prompt.endswith(("Plan:", "步骤：")) else "1"
+        )
         for strategy in (LeastToMost(), strategy_for(of, "least-to-most")):
             trace = strategy.solve(problem, model)
             assert [step.question for step in trace.steps] == questions
