@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # most checks are of numbers, in modules that can do without torch
     from torch import Tensor
 
 
+@cache
+def _tensor_type() -> type:
+    from torch import Tensor
+
+    return Tensor
+
+
 def check_tensor(name: str, value: object) -> None:
     """Require a tensor, and not a list of numbers."""
-    import torch
-
-    if not isinstance(value, torch.Tensor):
+    if not isinstance(value, _tensor_type()):
         raise ValueError(
             f"{name} must be a tensor, got {type(value).__name__}: torch.tensor makes one"
         )
@@ -95,7 +101,7 @@ def check_sequence(name: str, tensor: Tensor, width: int) -> None:
 def check_width(name: str, tensor: Tensor, width: int) -> None:
     """Require shape ``(..., width)``."""
     check_tensor(name, tensor)
-    if tensor.dim() < 1 or tensor.size(-1) != width:
+    if tensor.shape[-1:] != (width,):
         raise ValueError(f"{name} must have shape (..., {width}), got {tuple(tensor.shape)}")
 
 

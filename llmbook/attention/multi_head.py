@@ -14,6 +14,14 @@ from llmbook.positions.rotary import Rotation, turn
 
 __all__ = ["MultiHeadAttention"]
 
+# Which of 8 query heads (q) share a head of keys and values (k):
+#
+#   multi-head, H_kv = 8     grouped, H_kv = 2      multi-query, H_kv = 1
+#
+#     q q q q q q q q         q q q q q q q q         q q q q q q q q
+#     │ │ │ │ │ │ │ │         └─┴┬┴─┘ └─┴┬┴─┘         └─┴─┴─┴┬┴─┴─┴─┘
+#     k k k k k k k k            k       k                   k
+
 
 class MultiHeadAttention(nn.Module):
     r"""Several attentions side by side, each on its own projection of the input.

@@ -1,12 +1,11 @@
 """Last characters: join the last character of each word of a list, in Chinese.
 
-`河流、石头、云朵` gives `流头朵`. It is the counterpart of [last letters]
-[llmbook.tasks.last_letters]. Whether a model can see the characters depends on its tokenizer: where
-the vocabulary has little Chinese, each is a token or several, and only the length of the list makes
-the task hard; where it has much, a common word is one token, and its end must be learned, as in
-English. Source of the task: Wei et al., "Chain-of-Thought Prompting Elicits Reasoning in Large
-Language Models" (2022, section 5); of the sub-problems: Zhou et al., "Least-to-Most Prompting"
-(2023, section 3.1). The words are ours.
+`河流、石头、云朵` gives `流头朵`. It is the counterpart of [last letters][last-letters]. Whether a
+model can see the characters depends on its tokenizer: where the vocabulary has little Chinese, each
+is a token or several, and only the length of the list makes the task hard; where it has much, a
+common word is one token, and its end must be learned, as in English. Source of the task: Wei et
+al., "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models" (2022, section 5); of
+the sub-problems: Zhou et al., "Least-to-Most Prompting" (2023, section 3.1). The words are ours.
 """
 
 import re

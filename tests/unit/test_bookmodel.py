@@ -176,7 +176,7 @@ def test_what_makes_something_explains_itself_and_asks_where_to(module, tmp_path
 @pytest.mark.parametrize("module", [numerals, clerk])
 def test_a_model_is_made_where_it_is_told(module, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "TrainingConfig", lambda **_: TrainingConfig(steps=2))
-    monkeypatch.setattr(clerk, "draw", lambda count, seed: [*range(300)])
+    monkeypatch.setattr(clerk, "sample_numbers", lambda count, seed: [*range(300)])
     shipped = {path.name: path.read_bytes() for path in module._FOLDER.iterdir()}
     module._make(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == shipped.keys()

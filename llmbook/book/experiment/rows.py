@@ -1,11 +1,11 @@
 r"""Batches of what the small models of the experiment read: short problems in a format.
 
-A *row* is a text of which some pieces are in the loss and the others only read, as a prompt is.
-[`recipe`][llmbook.book.experiment.recipe] names the formats. A *counterfactual* row replaces the
-answers that were given by random ones, which are read and not learned, and has what follows from
-them learned: a model must look up what was answered, and cannot recite it. No row holds a problem
-longer than those that may be learned from, nor the true answer to one; answers that are made up may
-be longer.
+A *row* is a text of which some pieces are in the loss and the others only read, as a prompt is. The
+formats are those of a [`Recipe`][llmbook.book.experiment.recipe.Recipe]. A *counterfactual* row
+replaces the answers that were given by random ones, which are read and not learned, and has what
+follows from them learned: a model must look up what was answered, and cannot recite it. No row
+holds a problem longer than those that may be learned from, nor the true answer to one; answers that
+are made up may be longer.
 """
 
 import random
