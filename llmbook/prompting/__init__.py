@@ -4,7 +4,7 @@ Nothing here knows of a particular model or task; see [least-to-most][l2m-idea].
 """
 
 from llmbook.prompting.least_to_most import LeastToMost, OnePassLeastToMost
-from llmbook.prompting.planners import ModelPlanner, Planner, ProgramPlanner
+from llmbook.prompting.planners import KnownPlanner, ModelPlanner, Planner, ProgramPlanner
 from llmbook.prompting.presets import strategy_for
 from llmbook.prompting.readers import read_after, read_list, read_quoted, read_sentence, read_text
 from llmbook.prompting.strategies import (
@@ -25,6 +25,7 @@ __all__ = [
     "Checked",
     "FewShot",
     "Issue",
+    "KnownPlanner",
     "LeastToMost",
     "ModelPlanner",
     "OnePassLeastToMost",

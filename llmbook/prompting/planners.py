@@ -17,7 +17,7 @@ from llmbook.prompting.template import PromptTemplate
 from llmbook.prompting.trace import Call, Issue, Trace
 from llmbook.tasks.problem import Exemplar
 
-__all__ = ["ModelPlanner", "Planner", "ProgramPlanner"]
+__all__ = ["KnownPlanner", "ModelPlanner", "Planner", "ProgramPlanner"]
 
 Planning = Generator[list[Ask], list[Answered], list[str]]
 
@@ -130,6 +130,19 @@ class ProgramPlanner(Planner):
             trace.issues.append(Issue("plan-refused", detail=str(error)))
         yield from ()  # a planner is a generator, even one that asks nothing
         return _to_be_asked(trace, items, self.max_subproblems, None, True)
+
+
+@dataclass(frozen=True)
+class KnownPlanner(Planner):
+    """The steps that the problem is known to need: what fails is then a step, and not the plan."""
+
+    def plan(self, trace: Trace) -> Planning:
+        """The questions of the problem's own steps, without a prompt."""
+        items = [step.question for step in trace.problem.steps]
+        if not items:
+            trace.issues.append(Issue("plan-empty"))
+        yield from ()  # as above
+        return _to_be_asked(trace, items, len(items) + 1, None, True)
 
 
 def _without_blanks(items: Sequence[str]) -> list[str]:

@@ -30,6 +30,7 @@ __all__ = [
     "PEOPLE",
     "TASKS",
     "Story",
+    "diaries",
     "grade",
     "make_story",
     "pose",
@@ -225,6 +226,74 @@ def problems(
         story, (person, *_) = make_story(generator, [depth, *others])
         problems.append(story.problem(person))
     return problems
+
+
+def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[Problem]:
+    """Problems told over several days: a line of text for each, and a question about the last one.
+
+    Each day is a story of its own, but one person depends on somebody of whom that day says
+    nothing, and who still has what the day before left. So every day counts for the answer, and
+    nobody but the one who is carried over.
+
+    Args:
+        count: How many.
+        days: Days of each.
+        seed: The same seed gives the same problems.
+        deepest: Most people in a chain of one day.
+
+    Returns:
+        The problems; their size is the number of people to be worked out on all days.
+
+    Raises:
+        ValueError: If a number is below 1, or ``deepest`` below 2.
+
+    Examples:
+        ```python
+        from llmbook.tasks import chains
+
+        [problem] = chains.diaries(1, days=2)
+        for day in problem.context.splitlines():
+            print(day[:54], "...")
+        print(problem.question, problem.answer)
+        ```
+
+        ``` {.text .output}
+         lee 6 ; ned lee -1 ; bo gus -7 ; dot 12 ; eve cy -8 ; ...
+         bo 9 ; pam eve -5 ; max ann -6 ; eve ray -1 ; gus 16  ...
+        cy 7
+        ```
+    """
+    check_at_least_one("count", count)
+    check_at_least_one("days", days)
+    if deepest < 2:
+        raise ValueError(f"deepest must be at least 2, got {deepest}")
+    generator = random.Random(f"{seed} {days} {deepest}")
+    problems = []
+    for _ in range(count):
+        # From the last day backwards: the day before must leave a person what was carried over.
+        story = _day(generator, deepest, None, None)
+        name = next(reversed(story.before))
+        question, answer, size, lines = name, str(story.numbers[name]), 0, list[str]()
+        for day in range(days, 0, -1):
+            people = story.chain(name)
+            size += len(people)
+            if day == 1:
+                lines.append(story.text)
+                break
+            name, number = people[0], story.changes[people[0]]
+            told = {person: change for person, change in story.changes.items() if person != name}
+            lines.append(Story(told, story.before).text)
+            story = _day(generator, deepest, name, number)
+        problems.append(Problem(question, answer, size, (), "\n".join(lines[::-1])))
+    return problems
+
+
+def _day(generator: random.Random, deepest: int, name: str | None, number: int | None) -> Story:
+    """A story in which somebody depends on somebody else: the person named, with that number."""
+    while True:
+        story, _ = make_story(generator, sample_depths(generator, PEOPLE, deepest))
+        if story.before if name is None else name in story.before and story.numbers[name] == number:
+            return story
 
 
 def pose(name: str, context: str) -> Problem:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from llmbook.lm import ScriptedModel
 from llmbook.lm.protocol import Reply
 from llmbook.prompting import (
+    KnownPlanner,
     LeastToMost,
     ModelPlanner,
     OnePassLeastToMost,
@@ -16,7 +17,7 @@ from llmbook.prompting import (
     Trace,
     shipped,
 )
-from llmbook.tasks import last_letters
+from llmbook.tasks import chains, last_letters
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from tests.support.models import Recorder
 
@@ -266,3 +267,13 @@ def test_the_tiny_models_read_just_what_they_were_trained_on():
 def test_bad_input_is_named(kind, options, message):
     with pytest.raises(ValueError, match=message):
         kind(**options)
+
+
+def test_known_steps_are_asked_in_their_order_and_without_a_prompt():
+    [problem] = chains.problems(1, size=4, seed=1)
+    model = ScriptedModel(lambda _: " 1")
+    trace = LeastToMost(planner=KnownPlanner()).solve(problem, model)
+    assert [call.purpose for call in trace.calls] == ["answer"] * 4
+    assert [step.question for step in trace.steps] == [step.question for step in problem.steps]
+    assert not trace.issues
+    assert kinds(LeastToMost(planner=KnownPlanner()).solve("a", model)) == ["plan-empty"]
