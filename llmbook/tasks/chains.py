@@ -232,8 +232,8 @@ def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[P
     """Problems told over several days: a line of text for each, and a question about the last one.
 
     Each day is a story of its own, but one person depends on somebody of whom that day says
-    nothing, and who still has what the day before left. So every day counts for the answer, and
-    nobody but the one who is carried over.
+    nothing, and who still has what the day before left. So every day counts for the answer, though
+    of the day before only that one number is needed.
 
     Args:
         count: How many.
