@@ -7,7 +7,7 @@ import shutil
 import signal
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 
 import pytest
 import torch
@@ -20,7 +20,6 @@ from llmbook.book.experiment.recipe import DEEPEST, FORMATS, Recipe, tokenizer
 from llmbook.book.experiment.rows import batches
 from llmbook.book.experiment.run import (
     Sizes,
-    controls,
     grade_answer,
     name_of,
     plan,
@@ -64,7 +63,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("form", FORMATS["scan"])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"expressions": False}, {"counterfactual": False}, {"short_made_up": True}],
+    [{}, {"expressions": False}, {"counterfactual": False}, {"long_made_up": True}],
 )
 def test_no_command_longer_than_may_be_learned_is_shown(form, options):
     short = set(scan.length_split()[0])
@@ -75,7 +74,7 @@ def test_no_command_longer_than_may_be_learned_is_shown(form, options):
 
 @pytest.mark.parametrize("form", FORMATS["scan"])
 @pytest.mark.parametrize("expressions", [True, False])
-def test_no_answer_longer_than_may_be_learned_is_shown_where_that_is_the_rule(form, expressions):
+def test_no_answer_longer_than_may_be_learned_is_shown_unless_it_is_allowed(form, expressions):
     def longest(**options):
         recipe = Recipe("scan", form, expressions=expressions, **options)
         answers = re.findall(
@@ -84,9 +83,10 @@ def test_no_answer_longer_than_may_be_learned_is_shown_where_that_is_the_rule(fo
         joined = answers if expressions else [" + ".join(answer.split()) for answer in answers]
         return max(len(scan.expand(answer)) for answer in joined)
 
-    assert 15 <= longest(short_made_up=True) <= scan.LONGEST_TO_LEARN
+    assert 15 <= longest() <= scan.LONGEST_TO_LEARN
+    assert 8 <= longest(held_out=True) <= 12
     if form != "direct":
-        assert longest() > scan.LONGEST_TO_LEARN  # without the rule
+        assert longest(long_made_up=True) > scan.LONGEST_TO_LEARN  # without the rule
 
 
 def test_without_counterfactuals_every_answer_is_true():
@@ -127,7 +127,7 @@ def test_only_shallow_questions_are_learned_of_chains():
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", plan([0]) + controls([0]), ids=name_of)
+@pytest.mark.parametrize("recipe", plan(1, 1), ids=name_of)
 def test_every_row_fits_the_model(recipe):
     longest = max(ids.shape[1] for ids, _ in islice(batches(recipe), 250))
     assert longest <= config_of(recipe).max_length
@@ -258,7 +258,7 @@ def miniature(tmp_path_factory):
     recipes = [
         replace(Recipe("chains", form), steps=30, tokens_per_step=200) for form in LEARNED_ALONE
     ] + [Recipe("scan", "direct", steps=150, tokens_per_step=400, learning_rate=4e-3)]
-    sizes = Sizes(short=20, choice=5, long=30, chains=4)
+    sizes = Sizes(short=20, long=30, chains=4)
     run_experiment(recipes, out, sizes=sizes)
     return recipes, out, sizes
 
@@ -415,43 +415,54 @@ def test_so_many_rows_are_counterfactual(form, share):
     assert made_up / 1000 == pytest.approx(share, abs=0.05)
 
 
-def test_problems_for_choosing_are_not_those_of_the_table():
-    recipe, sizes = Recipe("scan", "direct"), Sizes()
-    chosen, long = (problems(recipe, part, sizes) for part in ("choice", "long"))
-    assert len(chosen) + len(long) == 3920 and not {*chosen} & {*long}
-    recipe = Recipe("chains", "direct")
-    assert not {*problems(recipe, "choice", sizes)} & {*problems(recipe, "long", sizes)}
+@pytest.mark.parametrize("task", FORMATS)
+def test_what_a_recipe_is_chosen_by_is_learned_from_in_the_plan_and_is_not_in_its_test(task):
+    searched, planned = Recipe(task, "direct", held_out=True), Recipe(task, "direct")
+    sizes = Sizes()
+    held_out, test = problems(searched, "long", sizes), problems(planned, "long", sizes)
+    assert not {*held_out} & {*test}
+    if task == "chains":
+        assert {problem.size for problem in held_out} == {DEEPEST}
+        assert max(problem.size for problem in problems(searched, "short", sizes)) == DEEPEST - 1
+        for text in map(plain, texts(replace(searched, format="one-pass"))):
+            plans = [line for line in text.splitlines() if line.startswith("Plan:")]
+            assert all(line.count(";") < DEEPEST for line in plans)
+    else:
+        lengths = [len(scan.interpret(problem.question)) for problem in held_out]
+        assert min(lengths) > 12 and max(lengths) == scan.LONGEST_TO_LEARN
+        assert len(test) == 3620 and len(problems(planned, "long", Sizes(long=7))) == 7
+        for text in map(plain, texts(searched)):
+            assert len(scan.interpret(text.split("\nA:")[0].removeprefix("Q: "))) <= 12
 
 
-def test_the_plan_has_three_seeds_of_each_format_and_names_of_their_own():
+def test_the_plan_has_five_seeds_of_each_format_and_names_of_their_own():
     names = [name_of(recipe) for recipe in plan()]
     assert len(names) == len(set(names))
-    for task in ("scan", "chains"):
-        for form in LEARNED_ALONE:
-            assert {f"{task}-{form}-{seed}" for seed in range(3)} <= {*names}
+    kinds = [f"{task}-{form}" for task, forms in FORMATS.items() for form in forms]
+    kinds[kinds.index("chains-bottom-up")] += "-marked-end"
+    for kind in (*kinds, "chains-chain-of-thought-marked-end"):
+        assert [name for name in names if name[:-2] == kind] == [f"{kind}-{n}" for n in range(5)]
+    assert {name[:-2] for name in names[: len(kinds) + 1]} == {name[:-2] for name in names[:50]}
+    lacking = {name[:-2] for name in names[50:]}
+    assert {*names[50:]} == {f"{kind}-{seed}" for kind in lacking for seed in range(3)}
 
 
-def test_the_controls_have_five_seeds_and_are_not_in_the_plan():
-    names = [name_of(recipe) for recipe in controls()]
-    assert not {*names} & {name_of(recipe) for recipe in plan()}
-    assert {*names} == {
-        f"{kind}-{seed}"
-        for seed in range(5)
-        for kind in (
-            "chains-chain-of-thought-marked-end", "chains-bottom-up-marked-end", "chains-one-pass",
-            "scan-chain-of-thought-short-made-up", "scan-one-pass-short-made-up",
-            "scan-least-to-most-short-made-up",
-        )
-    }  # fmt: skip
-
-
-def test_the_search_differs_from_the_plan_in_the_learning_rate_alone():
-    planned = {(recipe.task, recipe.format): recipe for recipe in plan([0])[:6]}
-    for recipe in search(seed=7):
-        best = planned[recipe.task, recipe.format]
-        assert recipe.learning_rate != best.learning_rate and recipe.format != "least-to-most"
-        assert replace(best, learning_rate=recipe.learning_rate, seed=7) == recipe
-        assert name_of(recipe).endswith(f"-rate-{recipe.learning_rate:g}-7")
+def test_every_format_is_searched_alike():
+    planned = {name_of(recipe)[:-2]: recipe for recipe in plan(1, 0)}
+    searched = {kind: [] for kind in planned}
+    for recipe in search():
+        kind = name_of(recipe).partition("-held-out")[0]
+        searched[kind].append((recipe.learning_rate, recipe.seed))
+        best = planned[kind]
+        assert recipe.steps == 0.4 * best.steps
+        assert replace(
+            best, held_out=True, seed=recipe.seed, steps=recipe.steps,
+            learning_rate=recipe.learning_rate,
+        ) == recipe  # fmt: skip
+    assert all(
+        tried == [*product((2e-3, 4e-3), (0, 1))] for tried in map(sorted, searched.values())
+    )
+    assert {recipe.learning_rate for recipe in planned.values()} <= {2e-3, 4e-3}
 
 
 def test_the_same_recipe_gives_the_same_batches():

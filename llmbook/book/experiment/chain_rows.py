@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from llmbook.book.experiment.recipe import DEEPEST, Format, Recipe, Row, prompt, target
+from llmbook.book.experiment.recipe import Format, Recipe, Row, prompt, target
 from llmbook.tasks import chains
 from llmbook.tasks.problem import Problem
 
@@ -23,7 +23,7 @@ def row(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> 
         The pieces of the row.
     """
     # The story may go deeper than the questions: a chain is cut off at a depth that may be learned.
-    depths = chains.sample_depths(generator, people, DEEPEST)
+    depths = chains.sample_depths(generator, people, recipe.deepest)
     story, last = chains.make_story(generator, depths)
     pieces = [prompt(story.text)]
     if _looks_up_its_end(recipe):

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from llmbook._checks import check_at_least_one, check_positive
-from llmbook.tasks import chains
+from llmbook.tasks import chains, scan
 from llmbook.tokenizer import Tokenizer
 
 __all__ = ["DEEPEST", "FORMATS", "WORDS", "Piece", "Recipe", "tokenizer"]
@@ -38,6 +38,9 @@ FORMATS: dict[Task, tuple[Format, ...]] = {
 
 DEEPEST = 4
 """The greatest depth of a question about a chain that is learned from."""
+
+_DEEPEST_HELD_OUT = 3
+_LONGEST_HELD_OUT = 12  # actions
 
 _MARKS = ("\nQ:", "\nA:", "\nPlan:", "\nThink:", "\n")
 WORDS: dict[Task, str] = {
@@ -69,10 +72,11 @@ class Recipe:
     # In SCAN, of two thirds of the histories, which is about half of the rows of least-to-most, and
     # of 0.4 of the thoughts that join two clauses. A direct answer has none.
     counterfactual: bool = True
-    short_made_up: bool = False  # in SCAN: what is made up keeps to 22 actions, too
+    long_made_up: bool = False  # in SCAN: what is made up may have more than 22 actions
     expressions: bool = True  # in SCAN: "( WALK ) * 2", otherwise "WALK WALK"
     short_contexts: bool = True  # in chains: a step sees only the one before it, otherwise all
     marked_end: bool = False  # in chains of thought about chains: the end is looked up, not counted
+    held_out: bool = False  # the longest of the short problems are not learned but asked for
     steps: int = 5000
     tokens_per_step: int = 1024
     learning_rate: float = 3e-3
@@ -91,6 +95,16 @@ class Recipe:
         check_at_least_one("steps", self.steps)
         check_at_least_one("tokens_per_step", self.tokens_per_step)
         check_positive("learning_rate", self.learning_rate)
+
+    @property
+    def deepest(self) -> int:
+        """The greatest depth of a question about a chain that is learned from."""
+        return _DEEPEST_HELD_OUT if self.held_out else DEEPEST
+
+    @property
+    def longest(self) -> int:
+        """The most actions of a command of SCAN that is learned from."""
+        return _LONGEST_HELD_OUT if self.held_out else scan.LONGEST_TO_LEARN
 
 
 class Piece(NamedTuple):

@@ -4,8 +4,8 @@ A *row* is a text of which some pieces are in the loss and the others only read,
 formats are those of a [`Recipe`][llmbook.book.experiment.recipe.Recipe]. A *counterfactual* row
 replaces the answers that were given by random ones, which are read and not learned, and has what
 follows from them learned: a model must look up what was answered, and cannot recite it. No row
-holds a problem longer than those that may be learned from, nor the true answer to one; answers that
-are made up may be longer.
+holds a problem longer than those that may be learned from, nor an answer to one, be it made up,
+unless the recipe says so.
 """
 
 import random
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from llmbook.book.experiment import chain_rows, scan_rows
-from llmbook.book.experiment.recipe import DEEPEST, Recipe, Row, Task, tokenizer
+from llmbook.book.experiment.recipe import Recipe, Row, Task, tokenizer
 from llmbook.tasks import chains
 
 __all__ = ["batches"]
@@ -44,16 +44,16 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         encoded = []
         for _ in range(500):
             if recipe.task == "scan":
-                forms = scan_rows.clauses() if generator.random() < 0.4 else scan_rows.forms()
-                command = generator.choice(generator.choice(forms))
+                forms = scan_rows.clauses if generator.random() < 0.4 else scan_rows.forms
+                command = generator.choice(generator.choice(forms(recipe.longest)))
                 pieces = scan_rows.row(recipe, command, generator)
             else:
                 # One learns to look up in small stories: they grow in the first half.
                 most = 3 + round((chains.PEOPLE - 3) * min(1, 2 * made / recipe.steps))
                 # And to answer directly, from shallow questions: they grow deeper one by one.
-                deepest = DEEPEST
+                deepest = recipe.deepest
                 if recipe.format == "direct":
-                    deepest = min(DEEPEST, 1 + made * 5 // recipe.steps)
+                    deepest = min(deepest, 1 + made * 5 // recipe.steps)
                 pieces = chain_rows.row(recipe, generator.randint(2, most), deepest, generator)
             encoded.append(_encode(recipe.task, pieces))
         # From short to long, so the row that comes next is the longest of its batch: its length

@@ -9,19 +9,20 @@ command goes on after a break.
 import multiprocessing
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
 from llmbook._checks import check_at_least_one
 from llmbook._files import write_json
 from llmbook._progress import progress as progress_of
+from llmbook.book.experiment import scan_rows
 from llmbook.book.experiment.recipe import DEEPEST, FORMATS, Format, Recipe, Task
 from llmbook.book.experiment.training import train_model
 from llmbook.evaluation import evaluate
@@ -35,7 +36,6 @@ from llmbook.tasks.problem import Problem, Step
 __all__ = [
     "DEPTHS",
     "Sizes",
-    "controls",
     "grade_answer",
     "name_of",
     "plan",
@@ -45,10 +45,12 @@ __all__ = [
     "strategy_of",
 ]
 
+_LOOKED_AT = 300  # long commands
+
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 """Depths of the questions about chains; those up to 4 were learned from."""
 
-Part = Literal["short", "choice", "long"]
+Part = Literal["short", "long"]
 
 
 @dataclass(frozen=True)
@@ -56,84 +58,90 @@ class Sizes:
     """How many problems are put."""
 
     short: int = 200  # commands like those learned from
-    choice: int = 300  # long commands by which recipes were chosen, and nothing is reported
-    long: int | None = None  # of the other long commands; None: all
+    long: int | None = None  # of the long commands; None: all
+    held_out: int = 400  # of those held out to choose a recipe by
     chains: int = 200  # questions of each depth
 
 
-def plan(seeds: Sequence[int] = (0, 1, 2)) -> list[Recipe]:
-    """All models of the experiment: each format with its best recipe, then the ablations.
+class Kind(NamedTuple):
+    """What a model is but for its seed and its learning rate."""
+
+    task: Task
+    format: Format
+    options: Mapping[str, bool]
+
+
+_FORMATS = [
+    *(Kind("scan", form, {}) for form in FORMATS["scan"]),
+    Kind("chains", "direct", {}),
+    Kind("chains", "chain-of-thought", {}),
+    Kind("chains", "chain-of-thought", {"marked_end": True}),
+    Kind("chains", "bottom-up", {"marked_end": True}),
+    Kind("chains", "one-pass", {}),
+    Kind("chains", "least-to-most", {}),
+]
+_ABLATIONS = [
+    *(Kind("scan", form, {"expressions": False}) for form in FORMATS["scan"]),
+    *(
+        Kind("scan", form, {option: value})
+        for option, value in (
+            ("counterfactual", False),
+            ("token_shift", False),
+            ("long_made_up", True),
+        )
+        for form in ("chain-of-thought", "least-to-most")
+    ),
+    Kind("chains", "chain-of-thought", {"marked_end": True, "token_shift": False}),
+    Kind("chains", "least-to-most", {"token_shift": False}),
+    Kind("chains", "least-to-most", {"short_contexts": False}),
+]
+
+
+def plan(seeds: int = 5, ablation_seeds: int = 3) -> list[Recipe]:
+    """All models of the experiment: every format, then what becomes of it if a part is left out.
 
     Args:
-        seeds: One model of each format for each.
+        seeds: Models of each format.
+        ablation_seeds: Models of each format that lacks a part.
 
     Returns:
-        Their recipes.
+        Their recipes, those of one seed together, so that a run that is cut short is a fair one.
     """
-    formats: tuple[Format, ...] = ("direct", "chain-of-thought", "least-to-most")
-    first = seeds[0]
     return [
-        *(_recipe(task, form, seed=seed) for task in FORMATS for form in formats for seed in seeds),
-        *(_recipe("scan", form, seed=first, expressions=False) for form in formats),
-        *(
-            _recipe("scan", form, seed=first, **{part: False})
-            for part in ("counterfactual", "token_shift")
-            for form in ("least-to-most", "chain-of-thought")
-        ),
-        *(
-            _recipe("chains", "least-to-most", seed=first, **{part: False})
-            for part in ("token_shift", "short_contexts")
-        ),
+        _recipe(kind, seed)
+        for kinds, count in ((_FORMATS, seeds), (_ABLATIONS, ablation_seeds))
+        for seed in range(count)
+        for kind in kinds
     ]
 
 
-def controls(seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> list[Recipe]:
-    """The models that tell apart what least-to-most has at once and chain of thought has not.
+_RATES = (2e-3, 4e-3)
+_SEARCH_STEPS = 0.4  # of those of the plan
 
-    Plan and answers in one text, without asking anew; a chain of thought whose end is looked up, as
-    that of a plan is; one that goes only up. And on SCAN the three formats that read made-up
-    answers with none of more than 22 actions, as direct answers must do.
+
+def search(seeds: int = 2) -> list[Recipe]:
+    """The models by which each format's learning rate was chosen.
+
+    Each format is trained at each rate on shorter problems than those of the plan, and asked for
+    those that the plan will learn from: commands of 13 to 22 actions, questions of depth 4. No
+    problem of the test plays a part.
 
     Args:
-        seeds: One model of each kind for each.
+        seeds: Models of each format and rate.
 
     Returns:
-        Their recipes, those of one seed together.
+        The recipes, those of one seed together.
     """
-    kinds: list[tuple[Task, Format, dict[str, bool]]] = [
-        ("chains", "chain-of-thought", {"marked_end": True}),
-        ("chains", "bottom-up", {"marked_end": True}),
-        ("chains", "one-pass", {}),
-        *(
-            ("scan", form, {"short_made_up": True})
-            for form in ("chain-of-thought", "one-pass", "least-to-most")
-        ),
-    ]
-    return [_recipe(task, form, seed=seed, **kind) for seed in seeds for task, form, kind in kinds]
-
-
-def search(seed: int = 0) -> list[Recipe]:
-    """What else was tried for the formats that least-to-most is compared with.
-
-    Each is trained at the learning rates that the plan does not take, with one seed, and judged
-    by the problems of ``"choice"``, none of which is in the table. Direct answers on chains are
-    left out: no rate helped them.
-
-    Args:
-        seed: Of each model.
-
-    Returns:
-        The recipes.
-    """
-    tried: list[tuple[Task, Format, tuple[float, ...]]] = [
-        ("scan", "direct", (1e-3, 2e-3)),
-        ("scan", "chain-of-thought", (1e-3, 2e-3)),
-        ("chains", "chain-of-thought", (1.5e-3, 6e-3)),
-    ]
     return [
-        _recipe(task, form, seed=seed, learning_rate=rate)
-        for task, form, rates in tried
-        for rate in rates
+        replace(
+            _recipe(kind, seed),
+            held_out=True,
+            learning_rate=rate,
+            steps=round(_SEARCH_STEPS * _STEPS[kind.task][kind.format]),
+        )
+        for seed in range(seeds)
+        for kind in _FORMATS
+        for rate in _RATES
     ]
 
 
@@ -143,15 +151,19 @@ _STEPS: dict[Task, dict[Format, int]] = {
     # A first word that hides a search is learned as slowly as an answer that does.
     "chains": dict.fromkeys(FORMATS["chains"], 4000) | {"direct": 10_000, "bottom-up": 10_000},
 }
+# As the models of `search` came out.
 _LEARNING_RATE: dict[Task, dict[Format, float]] = {
     "scan": {"direct": 4e-3, "chain-of-thought": 4e-3, "one-pass": 2e-3, "least-to-most": 2e-3},
-    "chains": dict.fromkeys(FORMATS["chains"], 3e-3),
+    "chains": dict.fromkeys(FORMATS["chains"], 2e-3),
 }
 
 
-def _recipe(task: Task, form: Format, **options: Any) -> Recipe:
-    options.setdefault("learning_rate", _LEARNING_RATE[task][form])
-    return Recipe(task, form, steps=_STEPS[task][form], **options)
+def _recipe(kind: Kind, seed: int) -> Recipe:
+    task, form, options = kind
+    return Recipe(
+        task, form, steps=_STEPS[task][form], learning_rate=_LEARNING_RATE[task][form],
+        seed=seed, **options,
+    )  # fmt: skip
 
 
 _UNUSUAL = {
@@ -159,7 +171,7 @@ _UNUSUAL = {
     "counterfactual": "no-counterfactuals",
     "expressions": "raw-actions",
     "short_contexts": "long-contexts",
-    "short_made_up": "short-made-up",
+    "long_made_up": "long-made-up",
     "marked_end": "marked-end",
 }
 _USUAL = {field.name: field.default for field in fields(Recipe)}
@@ -168,8 +180,8 @@ _USUAL = {field.name: field.default for field in fields(Recipe)}
 def name_of(recipe: Recipe) -> str:
     """Name of the folder of a recipe, such as ``scan-direct-no-shift-0``."""
     parts = [short for name, short in _UNUSUAL.items() if getattr(recipe, name) != _USUAL[name]]
-    if recipe.learning_rate != _LEARNING_RATE[recipe.task][recipe.format]:
-        parts.append(f"rate-{recipe.learning_rate:g}")
+    if recipe.held_out:
+        parts.append(f"held-out-{recipe.learning_rate:g}")
     return "-".join([recipe.task, recipe.format, *parts, str(recipe.seed)])
 
 
@@ -178,30 +190,35 @@ def problems(recipe: Recipe, part: Part, sizes: Sizes) -> list[Problem]:
 
     Args:
         recipe: Its recipe.
-        part: ``"short"`` problems are like those learned from, ``"long"`` ones make the table,
-            and by those of ``"choice"`` the recipes were chosen.
+        part: ``"short"`` problems are like those learned from, ``"long"`` ones are longer than any
+            of them.
         sizes: How many.
 
     Returns:
         The problems.
     """
     if recipe.task == "chains":
+        depths = (*range(1, DEEPEST + 1),) if recipe.held_out else DEPTHS
         return [
             problem
-            for depth in DEPTHS
-            if (depth > DEEPEST) == (part != "short")
-            for problem in chains.problems(
-                sizes.chains, size=depth, deepest=DEEPEST, seed=1 + (part == "choice")
-            )
+            for depth in depths
+            if (depth > recipe.deepest) == (part == "long")
+            for problem in chains.problems(sizes.chains, size=depth, deepest=recipe.deepest, seed=1)
         ]
-    short, long = scan.length_split()
     generator = random.Random(0)
+    short, long = scan.length_split()
+    if recipe.held_out:
+        learned = {command for form in scan_rows.forms(recipe.longest) for command in form}
+        long = [command for command in short if command not in learned]
+        short = [command for command in short if command in learned]
     if part == "short":
         commands = generator.sample(short, sizes.short)
+    elif recipe.held_out:
+        commands = generator.sample(long, sizes.held_out)
     else:
         generator.shuffle(long)
-        chosen, rest = long[: sizes.choice], long[sizes.choice :]
-        commands = chosen if part == "choice" else rest[: sizes.long]
+        # The first were looked at when the texts were designed.
+        commands = long[_LOOKED_AT:][: sizes.long]
     return [scan.pose(command) for command in commands]
 
 

@@ -38,8 +38,8 @@ def row(recipe: Recipe, problem: str, generator: random.Random) -> Row:
 
 
 @cache
-def forms() -> list[list[str]]:
-    """The commands that may be learned from, those alike but for verbs and sides together.
+def forms(longest: int = scan.LONGEST_TO_LEARN) -> list[list[str]]:
+    """The commands of at most so many actions, those alike but for verbs and sides together.
 
     Each form comes equally often. Otherwise a form such as "around … twice and around … thrice",
     which is short only where both clauses turn on the spot, would hardly ever be seen.
@@ -47,14 +47,15 @@ def forms() -> list[list[str]]:
     # Commands of a form have the same length and parts, so the first one speaks for all of them.
     commands: dict[str, list[str]] = {}
     for command in scan.length_split()[0]:
-        commands.setdefault(form_of(command), []).append(command)
+        if len(scan.interpret(command)) <= longest:
+            commands.setdefault(form_of(command), []).append(command)
     return list(commands.values())
 
 
 @cache
-def clauses() -> list[list[str]]:
+def clauses(longest: int = scan.LONGEST_TO_LEARN) -> list[list[str]]:
     """The forms that are not pairs: short rows teach to look up; pairs alone would take longer."""
-    return [form for form in forms() if len(scan.parts(form[0])) < 2]
+    return [form for form in forms(longest) if len(scan.parts(form[0])) < 2]
 
 
 def form_of(command: str) -> str:
@@ -139,9 +140,9 @@ def _thought(
 def _made_up(recipe: Recipe, steps: Sequence[str], generator: random.Random) -> dict[str, str]:
     """Random answers to the simple steps, and what follows from them.
 
-    They may ask for more actions than what is learned from, unless the recipe forbids it: nobody
-    could know them, only copy them. Written out one by one, they must be short, as a plan repeats
-    them up to twelve times.
+    They ask for no more actions than what is learned from, unless the recipe allows it: nobody
+    could know them, only copy them. Written out one by one, they must be short even so, as a plan
+    repeats them up to twelve times.
     """
     longest = 48 if recipe.format == "chain-of-thought" else 4
     while True:
@@ -157,7 +158,7 @@ def _made_up(recipe: Recipe, steps: Sequence[str], generator: random.Random) -> 
                 while not recipe.expressions and len(scan.expand(drawn)) > longest:
                     drawn = _random_expression(generator)
                 answers.setdefault(step, drawn)  # a clause may stand twice: it has one answer
-            if recipe.short_made_up and len(scan.expand(answers[step])) > scan.LONGEST_TO_LEARN:
+            if not recipe.long_made_up and len(scan.expand(answers[step])) > recipe.longest:
                 break  # all of it is drawn anew
         else:
             return answers

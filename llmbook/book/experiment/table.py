@@ -21,8 +21,7 @@ class Result(NamedTuple):
     """What one model did."""
 
     short: Score  # on problems like those learned from
-    choice: Score  # on the longer ones by which recipes are chosen
-    long: Score  # on all other longer ones
+    long: Score  # on longer ones
     sizes: dict[int, Score]  # of both, by their size
     plans: Score  # on long ones: of least-to-most alone
     steps: Score
@@ -64,7 +63,6 @@ def read_results(out: str | os.PathLike[str]) -> Results:
         planned = [trace for trace in traces["long"] if trace.steps]
         results[folder.name] = Result(
             score(traces["short"], grade_answer),
-            score(traces["choice"], grade_answer),
             score(traces["long"], grade_answer),
             scores_by_size([*traces["short"], *traces["long"]], grade_answer),
             plan_score(planned),
