@@ -454,9 +454,8 @@ def test_every_format_is_searched_alike():
         kind = name_of(recipe).partition("-held-out")[0]
         searched[kind].append((recipe.learning_rate, recipe.seed))
         best = planned[kind]
-        assert recipe.steps == 0.4 * best.steps
         assert replace(
-            best, held_out=True, seed=recipe.seed, steps=recipe.steps,
+            best, held_out=True, seed=recipe.seed, steps=2000,
             learning_rate=recipe.learning_rate,
         ) == recipe  # fmt: skip
     assert all(

@@ -116,7 +116,7 @@ def plan(seeds: int = 5, ablation_seeds: int = 3) -> list[Recipe]:
 
 
 _RATES = (2e-3, 4e-3)
-_SEARCH_STEPS = 0.4  # of those of the plan
+_SEARCH_STEPS = 2000
 
 
 def search(seeds: int = 2) -> list[Recipe]:
@@ -137,7 +137,7 @@ def search(seeds: int = 2) -> list[Recipe]:
             _recipe(kind, seed),
             held_out=True,
             learning_rate=rate,
-            steps=round(_SEARCH_STEPS * _STEPS[kind.task][kind.format]),
+            steps=_SEARCH_STEPS,
         )
         for seed in range(seeds)
         for kind in _FORMATS
