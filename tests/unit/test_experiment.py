@@ -7,7 +7,7 @@ import shutil
 import signal
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import islice, product
+from itertools import islice
 
 import pytest
 import torch
