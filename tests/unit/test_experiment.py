@@ -458,9 +458,7 @@ def test_every_format_is_searched_alike():
             best, held_out=True, seed=recipe.seed, steps=2000,
             learning_rate=recipe.learning_rate,
         ) == recipe  # fmt: skip
-    assert all(
-        tried == [*product((2e-3, 4e-3), (0, 1))] for tried in map(sorted, searched.values())
-    )
+    assert all(sorted(tried) == [(2e-3, 0), (4e-3, 0)] for tried in searched.values())
     assert {recipe.learning_rate for recipe in planned.values()} <= {2e-3, 4e-3}
 
 
