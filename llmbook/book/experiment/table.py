@@ -12,7 +12,15 @@ from llmbook.book.experiment._kept import keep, load
 from llmbook.book.experiment.faults import count_faults
 from llmbook.book.experiment.recipe import Recipe
 from llmbook.book.experiment.run import Part, grade_answer
-from llmbook.evaluation import Score, plan_score, read_transcript, score, scores_by_size, step_score
+from llmbook.evaluation import (
+    Score,
+    mean_interval,
+    plan_score,
+    read_transcript,
+    score,
+    scores_by_size,
+    step_score,
+)
 
 __all__ = ["Result", "Results", "keep_results", "load_results", "read_results", "table"]
 
@@ -103,22 +111,29 @@ def load_results(path: str | os.PathLike[str] = _KEPT) -> Results:
 
 
 def table(results: Mapping[str, Result]) -> str:
-    """A line for each kind of model: the mean over its seeds, and each seed.
+    """A line for each kind of model: means over its seeds, and each seed.
 
     Args:
         results: What each model did.
 
     Returns:
-        The lines.
+        The lines. In brackets stands the interval of the mean on long problems, over the seeds.
     """
     kinds: dict[str, list[Result]] = {}
     for name, result in results.items():
         kinds.setdefault(name.rpartition("-")[0], []).append(result)
     width = max(map(len, kinds))
-    lines = [f"{'model':{width}}  seeds   short    long  (each)"]
+    lines = [f"{'model':{width}}  learned   short    long  (interval)        each seed"]
     for kind, seeds in kinds.items():
+        learned = statistics.mean(result.learned_tokens for result in seeds) / 1e6
         short = statistics.mean(result.short.accuracy for result in seeds)
-        long = statistics.mean(result.long.accuracy for result in seeds)
-        by_seed = " ".join(f"{result.long.accuracy:.1%}" for result in seeds)
-        lines.append(f"{kind:{width}}  {len(seeds):5}  {short:6.1%}  {long:6.1%}  {by_seed}")
+        each = [result.long.accuracy for result in seeds]
+        interval = ""
+        if len(seeds) > 1:
+            low, high = mean_interval(each)
+            interval = f"[{max(0, low):.1%}, {min(1, high):.1%}]"
+        lines.append(
+            f"{kind:{width}}  {learned:6.2f}M  {short:6.1%}  {statistics.mean(each):6.1%}"
+            f"  {interval:16}  {' '.join(f'{accuracy:.1%}' for accuracy in each)}"
+        )
     return "\n".join(lines)
