@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
-from llmbook.book.experiment.recipe import Format, Recipe, Row, prompt, target
+from llmbook.book.experiment.recipe import Format, Piece, Recipe, Row, prompt, target
 from llmbook.tasks import chains
 from llmbook.tasks.problem import Problem
 
@@ -45,8 +46,9 @@ def right_text(recipe: Recipe, problem: Problem) -> str:
     """What a model of a recipe should write when it is asked a question."""
     story = chains.read_story(problem.context)
     chain = story.chain(problem.question)
-    pieces = _QUESTIONS[recipe.format](recipe, story, chain, random.Random(0))
-    return pieces[-1].text
+    complete = replace(recipe, counterfactual=False)
+    _, *pieces = _QUESTIONS[recipe.format](complete, story, chain, random.Random(0))
+    return "".join(piece.text for piece in pieces)
 
 
 def _looks_up_its_end(recipe: Recipe) -> bool:
@@ -69,10 +71,22 @@ def _ask_for_thought(
     With a marked end, each person stands again behind the number that was worked out, and the text
     ends where that is who was asked for. Without it, one must count.
     """
-    down = "".join(
+    down = [
         f" {name} is {story.before[name]} and {story.changes[name]:+d} ;" for name in chain[:0:-1]
-    )
-    return [prompt(f"\nQ: {chain[-1]}\nThink:"), target(down + _up(recipe, story, chain))]
+    ]
+    way = _with_gaps(recipe, down, generator) if recipe.marked_end else target("".join(down))
+    return [prompt(f"\nQ: {chain[-1]}\nThink:"), way, target(_up(recipe, story, chain))]
+
+
+def _with_gaps(recipe: Recipe, way: list[str], generator: random.Random) -> Piece:
+    """The way down, or at times what a random half of it leaves, which is read and not learned.
+
+    Whole ways could be walked up again by counting, as far as one has practised. Where parts of it
+    are missing, counting fails, and who comes next must be looked up in the story.
+    """
+    if not recipe.counterfactual or generator.random() >= 0.5:
+        return target("".join(way))
+    return prompt("".join(part for part in way if generator.random() < 0.5))
 
 
 def _ask_bottom_up(
@@ -95,8 +109,12 @@ def _ask_in_one_pass(
     recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
 ) -> Row:
     """The plan, from the problem down, then each step with its answer, and an end looked up."""
+    plan = _with_gaps(recipe, [f" {name} ;" for name in reversed(chain)], generator)
     turns = "".join(f"\nQ: {name}\nA: {_worked_out(story, name)} is {name}" for name in chain)
-    return [prompt(f"\nQ: {chain[-1]}\nPlan:"), target(f"{_plan(chain)}{turns}\n\n")]
+    return [
+        prompt(f"\nQ: {chain[-1]}\nPlan:"), plan,
+        Piece(" given", plan.in_loss), target(f"{turns}\n\n"),
+    ]  # fmt: skip
 
 
 def _ask_step_by_step(

@@ -147,7 +147,7 @@ def search(seeds: int = 1) -> list[Recipe]:
 _STEPS: dict[Task, int] = {"scan": 6000, "chains": 4000}
 # As the models of `search` came out.
 _LEARNING_RATE: dict[Task, dict[Format, float]] = {
-    "scan": {"direct": 4e-3, "chain-of-thought": 4e-3, "one-pass": 2e-3, "least-to-most": 2e-3},
+    "scan": dict.fromkeys(FORMATS["scan"], 2e-3),
     "chains": dict.fromkeys(FORMATS["chains"], 2e-3),
 }
 
