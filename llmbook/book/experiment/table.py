@@ -125,7 +125,8 @@ def table(results: Mapping[str, Result]) -> str:
     width = max(map(len, kinds))
     lines = [f"{'model':{width}}  learned   short    long  (interval)        each seed"]
     for kind, seeds in kinds.items():
-        learned = statistics.mean(result.learned_tokens for result in seeds) / 1e6
+        tokens = statistics.mean(result.learned_tokens for result in seeds)
+        learned = f"{tokens / 1e6:.2f}M" if tokens else "-"
         short = statistics.mean(result.short.accuracy for result in seeds)
         each = [result.long.accuracy for result in seeds]
         interval = ""
@@ -133,7 +134,7 @@ def table(results: Mapping[str, Result]) -> str:
             low, high = mean_interval(each)
             interval = f"[{max(0, low):.1%}, {min(1, high):.1%}]"
         lines.append(
-            f"{kind:{width}}  {learned:6.2f}M  {short:6.1%}  {statistics.mean(each):6.1%}"
+            f"{kind:{width}}  {learned:>7}  {short:6.1%}  {statistics.mean(each):6.1%}"
             f"  {interval:16}  {' '.join(f'{accuracy:.1%}' for accuracy in each)}"
         )
     return "\n".join(lines)
