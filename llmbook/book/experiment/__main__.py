@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from llmbook.book.experiment.run import Sizes, plan, run_experiment, search
-from llmbook.book.experiment.table import keep_results, read_results, table
+from llmbook.book.experiment.table import keep_results, load_results, read_results, table
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,6 +24,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--search", action="store_true", help="the models by which the learning rates were chosen"
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="add what came of them to the results of the book"
+    )
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
@@ -37,6 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     results = read_results(arguments.out)
     keep_results(results, arguments.out / "results.json")
+    if arguments.keep:
+        keep_results(load_results() | results)
     print(table(results))
 
 

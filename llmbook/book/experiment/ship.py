@@ -1,8 +1,9 @@
-"""What of the experiment comes with the book: four models in half precision, and all figures.
+"""The models of the experiment that come with the book: four, in half precision.
 
-``python -m llmbook.book.experiment.ship runs/experiment --out llmbook/book/data`` puts them in
-place of those that are there. Each model has a card, ``card.json``: how it was made, from what,
-and what it did.
+``python -m llmbook.book.experiment.ship runs/shipped --out llmbook/book/data`` trains and asks
+them, and puts them in place of those that are there. Each has a card, ``card.json``: how it was
+made, from what, and what it did. Their recipes differ a little from those of the table: they were
+found before it was made, and much on the pages is shown with them.
 """
 
 import argparse
@@ -13,61 +14,69 @@ import torch
 
 from llmbook._files import read_json
 from llmbook.book.cards import write_card
-from llmbook.book.experiment.table import keep_results, read_results
+from llmbook.book.experiment.recipe import Recipe
+from llmbook.book.experiment.run import Sizes, name_of, run_experiment
+from llmbook.book.experiment.table import read_results
 from llmbook.pretrained import from_pretrained
 
 __all__ = ["SHIPPED", "ship"]
 
 SHIPPED = {
-    "scan-tiny": "scan-least-to-most-0",
-    "scan-tiny-direct": "scan-direct-0",
-    "chains-tiny": "chains-least-to-most-0",
-    "chains-tiny-chain-of-thought": "chains-chain-of-thought-0",
+    "scan-tiny": Recipe(
+        "scan", "least-to-most", long_made_up=True, steps=10_000, learning_rate=2e-3
+    ),
+    "scan-tiny-direct": Recipe("scan", "direct", steps=10_000, learning_rate=4e-3),
+    "chains-tiny": Recipe("chains", "least-to-most", steps=4000, learning_rate=3e-3),
+    "chains-tiny-chain-of-thought": Recipe(
+        "chains", "chain-of-thought", steps=4000, learning_rate=3e-3
+    ),
 }
-"""Names of models for [`load`][llmbook.lm.load], and the folders that they come from."""
+"""Names of models for [`load`][llmbook.lm.load], and their recipes."""
 
 
-def ship(out: str | os.PathLike[str], data: str | os.PathLike[str]) -> None:
-    """Take models and figures of the experiment over into the book.
+def ship(
+    out: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    sizes: Sizes | None = None,
+    progress: bool = False,
+) -> None:
+    """Train and ask the models that are not there yet, and take all of them over into the book.
 
     Args:
-        out: Folder of the experiment, finished.
+        out: Gets a folder for each model.
         data: Where to: of a checkout, ``llmbook/book/data``.
-
-    Raises:
-        ValueError: If a model is missing.
+        sizes: How many problems are put.
+        progress: Show how many are done.
     """
     out, data = Path(out), Path(data)
+    run_experiment(SHIPPED.values(), out, sizes=sizes, progress=progress)
     results = read_results(out)
-    if missing := [folder for folder in SHIPPED.values() if folder not in results]:
-        raise ValueError(f"out must hold all models to ship, {out} lacks {missing[0]}")
-    for name, folder in SHIPPED.items():
+    for name, recipe in SHIPPED.items():
+        folder = name_of(recipe)
         loaded, result = from_pretrained(out / folder, dtype=torch.float16), results[folder]
-        facts = read_json(out / folder / "recipe.json")
         loaded.save(data / name)
         write_card(
             data / name,
             loaded.model,
             name=name,
-            task=facts["recipe"]["task"],
-            strategy=facts["recipe"]["format"],
-            seed=facts["recipe"]["seed"],
+            task=recipe.task,
+            strategy=recipe.format,
+            seed=recipe.seed,
             data="llmbook.book.experiment.rows: made by the recipe, nothing else",
-            made_by="python -m llmbook.book.experiment --out runs/experiment && "
-            "python -m llmbook.book.experiment.ship runs/experiment --out llmbook/book/data",
-            **facts,
+            made_by="python -m llmbook.book.experiment.ship runs/shipped --out llmbook/book/data",
+            **read_json(out / folder / "recipe.json"),
             right_on_short=str(result.short),  # problems like those learned from
             right_on_long=str(result.long),
         )
-    keep_results(results, data / "experiment.json")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         prog="python -m llmbook.book.experiment.ship",
-        description="Take models and figures of the experiment over into the book.",
+        description="Train the models of the experiment that come with the book.",
     )
-    parser.add_argument("folder", type=Path, help="of the experiment, finished")
+    parser.add_argument("folder", type=Path, help="gets a folder for each model")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
     arguments = parser.parse_args()
-    ship(arguments.folder, arguments.out)
+    ship(arguments.folder, arguments.out, progress=True)
