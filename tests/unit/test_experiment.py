@@ -127,6 +127,32 @@ def test_only_shallow_questions_are_learned_of_chains():
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("form", ["chain-of-thought", "bottom-up", "one-pass"])
+def test_a_detour_is_read_and_what_follows_it_is_learned(form):
+    recipe = Recipe("chains", form, marked_end=form != "one-pass")
+    longest = learned = 0
+    for seed in range(200):
+        story, *pieces = chain_rows.row(recipe, 13, DEEPEST, random.Random(seed))
+        people = chains.read_story(story.text)
+        asked, read, rest = (piece.text for piece in pieces[-3:])
+        assert [piece.in_loss for piece in pieces[-3:]] == [False, False, True]
+        name = asked.split()[1]
+        chain = people.chain(name)
+        walked = re.findall(r" is (\w+)(?= ;|\n|$)", read + rest)
+        assert walked[-len(chain) :] == chain, "the way up of the person asked for, and no more"
+        assert not {*walked[: -len(chain)]} & {*chain}
+        assert all(number in read + rest for number in (str(people.numbers[n]) for n in walked))
+        longest, learned = max(longest, len(walked)), learned + (len(chain) > 1)
+        assert len(chain) <= DEEPEST and all(len(part) == 2 for part in paired(pieces[:-3]))
+    assert longest == DEEPEST + 8 and learned > 60  # as many lines as the longest test asks for
+
+
+def paired(pieces):
+    """The other texts of a row: each a prompt and what is learned."""
+    assert [piece.in_loss for piece in pieces] == [False, True] * (len(pieces) // 2)
+    return [pieces[i : i + 2] for i in range(0, len(pieces), 2)]
+
+
 @pytest.mark.parametrize("recipe", plan(1, 1), ids=name_of)
 def test_every_row_fits_the_model(recipe):
     longest = max(ids.shape[1] for ids, _ in islice(batches(recipe), 250))

@@ -1,10 +1,10 @@
 """Rows of chains: a story of some people, and questions about it, written out in a format."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from llmbook.book.experiment.recipe import Format, Piece, Recipe, Row, prompt, target
+from llmbook.book.experiment.recipe import Format, Recipe, Row, prompt, target
 from llmbook.tasks import chains
 from llmbook.tasks.problem import Problem
 
@@ -30,15 +30,18 @@ def row(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> 
     if _looks_up_its_end(recipe):
         # The end is where the person asked for comes again, so nobody may be asked for twice, nor
         # be met on the way after having been asked for: each chain is asked about once.
-        ends = iter(generator.sample(last, len(last)))
+        ends = generator.sample(last, len(last))
     else:
         # A direct answer is a single word, so that there is room for more of them.
         count = 24 if recipe.format == "direct" else 8
-        ends = (generator.choice(last) for _ in range(count))
-    for end in ends:
+        ends = [generator.choice(last) for _ in range(count)]
+    whole = replace(recipe, counterfactual=False)
+    for number, end in enumerate(ends, start=1):
         chain = story.chain(end)
         asked = chain[: generator.randint(1, min(len(chain), deepest))]
-        pieces += _QUESTIONS[recipe.format](recipe, story, asked, generator)
+        # Only the last text has a detour, so that all of them have room.
+        this = recipe if number == len(ends) else whole
+        pieces += _QUESTIONS[recipe.format](this, story, asked, generator)
     return pieces
 
 
@@ -46,8 +49,8 @@ def right_text(recipe: Recipe, problem: Problem) -> str:
     """What a model of a recipe should write when it is asked a question."""
     story = chains.read_story(problem.context)
     chain = story.chain(problem.question)
-    complete = replace(recipe, counterfactual=False)
-    _, *pieces = _QUESTIONS[recipe.format](complete, story, chain, random.Random(0))
+    whole = replace(recipe, counterfactual=False)
+    _, *pieces = _QUESTIONS[recipe.format](whole, story, chain, random.Random(0))
     return "".join(piece.text for piece in pieces)
 
 
@@ -74,47 +77,91 @@ def _ask_for_thought(
     down = [
         f" {name} is {story.before[name]} and {story.changes[name]:+d} ;" for name in chain[:0:-1]
     ]
-    way = _with_gaps(recipe, down, generator) if recipe.marked_end else target("".join(down))
-    return [prompt(f"\nQ: {chain[-1]}\nThink:"), way, target(_up(recipe, story, chain))]
-
-
-def _with_gaps(recipe: Recipe, way: list[str], generator: random.Random) -> Piece:
-    """The way down, or at times what a random half of it leaves, which is read and not learned.
-
-    Whole ways could be walked up again by counting, as far as one has practised. Where parts of it
-    are missing, counting fails, and who comes next must be looked up in the story.
-    """
-    if not recipe.counterfactual or generator.random() >= 0.5:
-        return target("".join(way))
-    return prompt("".join(part for part in way if generator.random() < 0.5))
+    return [prompt(f"\nQ: {chain[-1]}\nThink:"), *_up(recipe, story, chain, down, generator)]
 
 
 def _ask_bottom_up(
     recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
 ) -> Row:
     """Up from what is given; who that is must be found without a word written."""
-    return [prompt(f"\nQ: {chain[-1]}\nThink:"), target(_up(recipe, story, chain))]
+    return [prompt(f"\nQ: {chain[-1]}\nThink:"), *_up(recipe, story, chain, [], generator)]
 
 
-def _up(recipe: Recipe, story: chains.Story, chain: list[str]) -> str:
-    """The numbers of a chain, each from the one before."""
-    texts = [f" {chain[0]} is {story.numbers[chain[0]]}"]
-    texts += [f" {name} is {_sum(story, name)}" for name in chain[1:]]
-    if recipe.marked_end:
-        texts = [f"{text} is {name}" for name, text in zip(chain, texts, strict=True)]
-    return " ;".join(texts) + "\n"
+def _up(
+    recipe: Recipe,
+    story: chains.Story,
+    chain: list[str],
+    down: Sequence[str],
+    generator: random.Random,
+) -> Row:
+    """The way down, then the numbers of a chain, each from the one before."""
+
+    def line(name: str) -> str:
+        text = _sum(story, name) if name in story.before else str(story.numbers[name])
+        return f" {name} is {text} is {name}" if recipe.marked_end else f" {name} is {text}"
+
+    return _walk(recipe, story, chain, generator, down=down, line=line, between=" ;", end="\n")
 
 
 def _ask_in_one_pass(
     recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random
 ) -> Row:
     """The plan, from the problem down, then each step with its answer, and an end looked up."""
-    plan = _with_gaps(recipe, [f" {name} ;" for name in reversed(chain)], generator)
-    turns = "".join(f"\nQ: {name}\nA: {_worked_out(story, name)} is {name}" for name in chain)
+
+    def turn(name: str) -> str:
+        return f"\nQ: {name}\nA: {_worked_out(story, name)} is {name}"
+
+    names = [f" {name} ;" for name in reversed(chain)]
     return [
-        prompt(f"\nQ: {chain[-1]}\nPlan:"), plan,
-        Piece(" given", plan.in_loss), target(f"{turns}\n\n"),
+        prompt(f"\nQ: {chain[-1]}\nPlan:"),
+        *_walk(
+            recipe, story, chain, generator,
+            down=names, turning=" given", line=turn, between="", end="\n\n",
+        ),
     ]  # fmt: skip
+
+
+_LONGEST_DETOUR = 8  # with the 4 lines of the longest way, 12: as many as the longest test asks for
+
+
+def _walk(
+    recipe: Recipe,
+    story: chains.Story,
+    chain: list[str],
+    generator: random.Random,
+    *,
+    down: Sequence[str],
+    line: Callable[[str], str],
+    between: str,
+    end: str,
+    turning: str = "",
+) -> Row:
+    """A way down and up again in one text, learned as a whole, or with a detour.
+
+    Whole ways can be walked by counting lines, as far as one has practised, and that is what models
+    learn. With a detour counting fails: lines of the way down are missing, and the way up begins
+    with lines about other people. All of that is read and not learned. Who comes next must then be
+    looked up in the story, and so must the end.
+    """
+    lines = [line(name) for name in chain]
+    if not (recipe.counterfactual and _looks_up_its_end(recipe)):
+        return [target("".join(down) + turning + between.join(lines) + end)]
+    kept = "".join(part for part in down if generator.random() < 0.5)
+    others = [last for last in _last_people(story) if chain[0] not in story.chain(last)]
+    generator.shuffle(others)
+    people = [name for last in others for name in story.chain(last)]
+    people = people[: generator.randint(0, _LONGEST_DETOUR)]
+    read = between.join([*map(line, people), lines[0]])
+    return [
+        prompt(kept + turning + read),
+        target("".join(between + text for text in lines[1:]) + end),
+    ]
+
+
+def _last_people(story: chains.Story) -> list[str]:
+    """Those on whom nobody depends."""
+    needed = set(story.before.values())
+    return [name for name in story.changes if name not in needed]
 
 
 def _ask_step_by_step(

@@ -70,8 +70,8 @@ class Recipe:
     format: Format
     token_shift: bool = True
     # In SCAN, of two thirds of the histories, which is about half of the rows of least-to-most, and
-    # of 0.4 of the thoughts that join two clauses; a direct answer has none. In chains, half of the
-    # ways down and of the plans have gaps, in texts that look up their end.
+    # of 0.4 of the thoughts that join two clauses; a direct answer has none. In chains, where texts
+    # look up their end, the last one of each row has a detour.
     counterfactual: bool = True
     long_made_up: bool = False  # in SCAN: what is made up may have more than 22 actions
     expressions: bool = True  # in SCAN: "( WALK ) * 2", otherwise "WALK WALK"
