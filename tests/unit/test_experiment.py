@@ -127,7 +127,7 @@ def test_only_shallow_questions_are_learned_of_chains():
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["chain-of-thought", "bottom-up", "one-pass"])
+@pytest.mark.parametrize("form", ["chain-of-thought", "one-pass"])
 def test_a_detour_is_read_and_what_follows_it_is_learned(form):
     recipe = Recipe("chains", form, marked_end=form != "one-pass")
     longest = learned = 0

@@ -144,7 +144,8 @@ def _walk(
     looked up in the story, and so must the end.
     """
     lines = [line(name) for name in chain]
-    if not (recipe.counterfactual and _looks_up_its_end(recipe)):
+    # Bottom-up has no way down from which to count, and takes no detour.
+    if not recipe.counterfactual or recipe.format == "bottom-up" or not _looks_up_its_end(recipe):
         return [target("".join(down) + turning + between.join(lines) + end)]
     kept = "".join(part for part in down if generator.random() < 0.5)
     others = [last for last in _last_people(story) if chain[0] not in story.chain(last)]
