@@ -527,7 +527,7 @@ def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):
 
 def test_results_are_short_at_the_prompt():
     results = load_results()
-    assert repr(results) == table(results) and len(repr(results)) < 3000
+    assert repr(results) == table(results) and len(repr(results)) < 6000
     assert repr(Results()) == "no results"
 
 
