@@ -254,6 +254,7 @@ def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[P
         [problem] = chains.diaries(1, days=2)
         for day in problem.context.splitlines():
             print(day[:54], "...")
+
         print(problem.question, problem.answer)
         ```
 
