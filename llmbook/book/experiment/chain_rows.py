@@ -111,12 +111,12 @@ def _ask_in_one_pass(
     def turn(name: str) -> str:
         return f"\nQ: {name}\nA: {_worked_out(story, name)} is {name}"
 
-    names = [f" {name} ;" for name in reversed(chain)]
+    *names, given = _plan(chain)
     return [
         prompt(f"\nQ: {chain[-1]}\nPlan:"),
         *_walk(
             recipe, story, chain, generator,
-            down=names, turning=" given", line=turn, between="", end="\n\n",
+            down=names, turning=given, line=turn, between="", end="\n\n",
         ),
     ]  # fmt: skip
 
@@ -170,7 +170,7 @@ def _ask_step_by_step(
 ) -> Row:
     """The plan, from the problem down, or one step after the one before."""
     if generator.random() < 0.3:
-        return [prompt(f"\nQ: {chain[-1]}\nPlan:"), target(f"{_plan(chain)}\n")]
+        return [prompt(f"\nQ: {chain[-1]}\nPlan:"), target("".join(_plan(chain)) + "\n")]
     shown = chain[-2:-1] if recipe.short_contexts else chain[:-1]
     history = "".join(f"\nQ: {name}\nA: {story.numbers[name]}" for name in shown)
     return [
@@ -179,9 +179,9 @@ def _ask_step_by_step(
     ]
 
 
-def _plan(chain: list[str]) -> str:
-    """Who has to be worked out, the problem first: `cy ; bo ; ann ; given`."""
-    return "".join(f" {name} ;" for name in reversed(chain)) + " given"
+def _plan(chain: list[str]) -> list[str]:
+    """Who has to be worked out, the problem first, piece by piece: `cy ; bo ; ann ; given`."""
+    return [*(f" {name} ;" for name in reversed(chain)), " given"]
 
 
 def _worked_out(story: chains.Story, name: str) -> str:

@@ -22,7 +22,6 @@ import torch
 from llmbook._checks import check_at_least_one
 from llmbook._files import write_json
 from llmbook._progress import progress as progress_of
-from llmbook.book.experiment import scan_rows
 from llmbook.book.experiment.recipe import DEEPEST, FORMATS, Format, Recipe, Task
 from llmbook.book.experiment.training import train_model
 from llmbook.evaluation import evaluate
@@ -45,7 +44,7 @@ __all__ = [
     "strategy_of",
 ]
 
-_LOOKED_AT = 300  # long commands
+_LOOKED_AT = 300  # long commands, when the texts were designed; they are not asked
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 """Depths of the questions about chains; those up to 4 were learned from."""
@@ -202,16 +201,15 @@ def problems(recipe: Recipe, part: Part, sizes: Sizes) -> list[Problem]:
     generator = random.Random(0)
     short, long = scan.length_split()
     if recipe.held_out:
-        learned = {command for form in scan_rows.forms(recipe.longest) for command in form}
-        long = [command for command in short if command not in learned]
-        short = [command for command in short if command in learned]
+        lengths = {command: len(scan.interpret(command)) for command in short}
+        short = [command for command in lengths if lengths[command] <= recipe.longest]
+        long = [command for command in lengths if lengths[command] > recipe.longest]
     if part == "short":
         commands = generator.sample(short, sizes.short)
     elif recipe.held_out:
         commands = generator.sample(long, sizes.held_out)
     else:
         generator.shuffle(long)
-        # The first were looked at when the texts were designed.
         commands = long[_LOOKED_AT:][: sizes.long]
     return [scan.pose(command) for command in commands]
 
