@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from llmbook.book.cards import DATA
+from llmbook.book.experiment import __main__ as command
 from llmbook.book.experiment import chain_rows, training
 from llmbook.book.experiment.__main__ import main
 from llmbook.book.experiment.faults import count_faults, first_fault
@@ -511,6 +512,28 @@ def test_the_command_explains_itself(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "--seeds" in capsys.readouterr().out
+
+
+def test_the_command_adds_its_results_to_those_that_are_kept(
+    miniature, tmp_path, monkeypatch, capsys
+):
+    """Those of other models stay, those of the same model are replaced."""
+    recipes, out, sizes = miniature
+    monkeypatch.setattr(command, "plan", lambda *seeds: recipes)
+    monkeypatch.setattr(command, "Sizes", lambda: sizes)
+    measured, file = read_results(out), tmp_path / "kept.json"
+    old = measured["scan-direct-0"]._replace(tokens=7)
+    keep_results({"scan-direct-0": old, "scan-direct-9": old}, file)
+    options = ["--out", str(out), "--processes", "1", "--keep", str(file)]
+    try:
+        main(options)
+        assert load_results(file) == measured | {"scan-direct-9": old}
+        file.unlink()
+        main([*options, "--only", "scan-direct"])  # to a file that is not there yet
+        assert load_results(file) == measured
+    finally:
+        (out / "results.json").unlink(missing_ok=True)
+    assert table(measured) in capsys.readouterr().out
 
 
 def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):

@@ -6,7 +6,13 @@ from pathlib import Path
 import torch
 
 from llmbook.book.experiment.run import Sizes, plan, run_experiment, search
-from llmbook.book.experiment.table import keep_results, load_results, read_results, table
+from llmbook.book.experiment.table import (
+    KEPT,
+    keep_results,
+    load_results,
+    read_results,
+    table,
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,8 +31,9 @@ def main(argv: list[str] | None = None) -> None:
         "--search", action="store_true", help="the models by which the learning rates were chosen"
     )
     parser.add_argument(
-        "--keep", action="store_true", help="add what came of them to the results of the book"
-    )
+        "--keep", type=Path, nargs="?", const=KEPT, metavar="FILE",
+        help="add what came of them to the results in FILE, or to those of the book",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
@@ -41,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
     results = read_results(arguments.out)
     keep_results(results, arguments.out / "results.json")
     if arguments.keep:
-        keep_results(load_results() | results)
+        before = load_results(arguments.keep) if arguments.keep.exists() else {}
+        keep_results(before | results, arguments.keep)
     print(table(results))
 
 

@@ -22,7 +22,7 @@ from llmbook.evaluation import (
     step_score,
 )
 
-__all__ = ["Result", "Results", "keep_results", "load_results", "read_results", "table"]
+__all__ = ["KEPT", "Result", "Results", "keep_results", "load_results", "read_results", "table"]
 
 
 class Result(NamedTuple):
@@ -85,10 +85,11 @@ def read_results(out: str | os.PathLike[str]) -> Results:
     return results
 
 
-_KEPT = DATA / "experiment.json"
+KEPT = DATA / "experiment.json"
+"""The results of the book's own run."""
 
 
-def keep_results(results: Mapping[str, Result], path: str | os.PathLike[str] = _KEPT) -> None:
+def keep_results(results: Mapping[str, Result], path: str | os.PathLike[str] = KEPT) -> None:
     """Write results to a file; without a path, to that of the book.
 
     Args:
@@ -98,7 +99,7 @@ def keep_results(results: Mapping[str, Result], path: str | os.PathLike[str] = _
     keep({name: result._asdict() for name, result in results.items()}, path)
 
 
-def load_results(path: str | os.PathLike[str] = _KEPT) -> Results:
+def load_results(path: str | os.PathLike[str] = KEPT) -> Results:
     """The results of the book's own run, or of a file that `keep_results` wrote.
 
     Args:
