@@ -135,7 +135,7 @@ def token_texts(
     *,
     title: str | None = None,
     legend: Mapping[Kind, str] | None = None,
-    width: float = 172.0,
+    width: float = 150.0,
 ) -> Figure:
     """Draw texts as rows of tokens: copied ones on blue, new ones framed, on orange, and bold.
 
