@@ -35,7 +35,7 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # In points. The text of an SVG takes the reader's font, so a box is as wide as the letters would be
 # in a font of fixed width, in which few words are narrower.
-_FONT, _LETTER, _LINE = 7.5, 4.5, 13.5
+_FONT, _LETTER, _LINE, _BASE = 7.5, 4.5, 13.5, 9.4
 _PAD, _GAP, _GUTTER, _BETWEEN = 2.2, 1.2, 11.0, 5.0
 
 
@@ -184,12 +184,12 @@ def token_texts(
         axes.axis("off")
         y = 0.0
         if title is not None:
-            axes.text(0, _LINE / 2, title, fontsize=9.5, weight="bold", va="center")
+            axes.text(0, _BASE, title, fontsize=9.5, weight="bold")
             y = _LINE
         for row in rows:
             y = _draw_line(axes, y + _BETWEEN, width) if y > _LINE else y + _BETWEEN
             muted = PALETTE["muted"]
-            axes.text(0, y + _LINE / 2, row.label, fontsize=_FONT, color=muted, va="center")
+            axes.text(0, y + _BASE, row.label, fontsize=_FONT, color=muted)
             read = [token for token in row.tokens if token.kind == "given"]
             written = [token for token in row.tokens if token.kind != "given"]
             y = _draw_tokens(axes, read, y, width)
@@ -239,13 +239,12 @@ def _draw_token(axes: Axes, token: Token, x: float, y: float, size: float) -> No
         )
     axes.text(
         x + size / 2,
-        y + _LINE / 2,
+        y + _BASE,
         token.text,
         fontsize=_FONT,
         color=PALETTE["muted" if token.kind == "given" else "ink"],
         weight="bold" if token.kind == "new" else "normal",
         ha="center",
-        va="center",
     )
 
 
