@@ -96,7 +96,7 @@ def attention_map(
     annotate = max(T, S) <= 8 if annotate is None else annotate
 
     cell, margin, gap = 0.46, 0.95, 0.35  # inches
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(margin + H * (cell * S + gap), cell * T + margin + 0.3))
         width, height = figure.get_size_inches()
         for h, one_map in enumerate(maps):
@@ -143,7 +143,7 @@ def heatmap(
         limits = (-largest, largest)
     if not limits[0] < limits[1]:
         raise ValueError(f"limits must be (smallest, largest), got {limits}")
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(6.4, 3.4))
         axes = figure.add_axes((0.11, 0.17, 0.74, 0.70))
         image = axes.imshow(
@@ -194,7 +194,7 @@ def curves(
     xs = _to_array("x", x)
     if not 1 <= len(series) <= len(_SERIES):
         raise ValueError(f"series must hold 1 to {len(_SERIES)} curves, got {len(series)}")
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(6.4, 3.6))
         axes = figure.add_axes((0.12, 0.16, 0.85, 0.73))
         for (label, values), colour, line in zip(series.items(), _SERIES, _LINES, strict=False):
@@ -254,8 +254,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> FigurePath:
         raise ValueError(f"path must end in one of {sorted(known)}, got {str(path)!r}")
     metadata = {"Date": None, "Creator": None} if kind == "svg" else None
     # A fixed salt: the names of clip paths must not change from one run to the next.
-    style = _style() | {"svg.fonttype": "none", "svg.hashsalt": "llmbook"}
-    with replacing(path) as part, mpl.rc_context(style), warnings.catch_warnings():
+    settings = style() | {"svg.fonttype": "none", "svg.hashsalt": "llmbook"}
+    with replacing(path) as part, mpl.rc_context(settings), warnings.catch_warnings():
         if kind == "svg":  # the reader's font draws the text; ours need not hold it
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(part, format=kind, metadata=metadata, transparent=kind == "svg")
@@ -292,7 +292,8 @@ def _mark_log_axis(axes: Axes, xs: np.ndarray) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _style() -> Any:  # matplotlib types the keys one by one
+def style() -> Any:  # matplotlib types the keys one by one
+    """What all figures of the book share, for `matplotlib.rc_context`."""
     ink = PALETTE["ink"]
     return {
         "font.family": ["sans-serif"],
