@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from llmbook.tasks import NAMES
+
 Solver = Annotated[
     str,
     typer.Option(help="scan-tiny, chains-tiny, smollm2-135m, a folder, a .gguf file, an id on the "
@@ -21,8 +23,7 @@ StrategyName = Annotated[
 ]  # fmt: skip
 TaskName = Annotated[
     str | None,
-    typer.Option(help="Whose exemplars are shown: last-letters, last-letters-spelled, "
-                 "last-characters, scan, word-problems, word-problems-zh, calendar or chains.  "
+    typer.Option(help=f"Whose exemplars are shown: {', '.join(NAMES[:-1])} or {NAMES[-1]}.  "
                  "[default: that of the model, or word-problems]"),
 ]  # fmt: skip
 Chat = Annotated[

@@ -1,10 +1,11 @@
 r"""Chains: who has how many, told in an order that helps nobody.
 
 `bo ann +3 ; ann 7 ;` tells that bo has 3 more than ann, who has 7, and the question is how many
-*bo* has. How long the text is and how much the answer takes are two things: of thirteen people
-is told, in random order, and the *depth* of a question is the number of people that must be
-worked out, the one asked for included. So one can learn from shallow questions and be tested on
-deep ones with texts that look the same. Numbers stay between 0 and 20.
+*bo* has. How long the text is and how much the answer takes are two things: of thirteen people is
+told, in random order, and the *depth* of a question is the number of people that must be worked
+out, the one asked for included. So one can learn from shallow questions and be tested on deep ones
+with texts that look the same. Numbers stay between 0 and 20. With the same seed, stories in English
+and in Chinese differ in the names alone.
 
 The task is ours, in the manner of the word problems of Zhou et al., "Least-to-Most Prompting"
 (2023, section 3.3), reduced to what has to be composed.
@@ -13,22 +14,26 @@ The task is ours, in the manner of the word problems of Zhou et al., "Least-to-M
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import accumulate
+from typing import Literal
 
 from llmbook._checks import check_at_least_one
+from llmbook.tasks._chain_words import exemplar, words_of
 from llmbook.tasks.answers import read_number
-from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.problem import Problem, Step
 from llmbook.tasks.task import Task
 
 __all__ = [
+    "CHINESE_EXEMPLARS",
     "EXEMPLARS",
     "LARGEST",
     "LARGEST_CHANGE",
     "NAMES",
     "PEOPLE",
     "TASKS",
+    "Language",
     "Story",
     "diaries",
     "grade",
@@ -39,11 +44,15 @@ __all__ = [
     "sample_depths",
 ]
 
-NAMES = (
-    "ann", "bo", "cy", "dot", "eve", "gus", "ivy", "kim",
-    "lee", "max", "ned", "pam", "ray", "sue", "tom", "val",
-)  # fmt: skip
-"""The people who may occur."""
+Language = Literal["en", "zh"]
+
+NAMES: dict[Language, tuple[str, ...]] = {
+    "en": ("ann", "bo", "cy", "dot", "eve", "gus", "ivy", "kim",
+           "lee", "max", "ned", "pam", "ray", "sue", "tom", "val"),
+    "zh": ("小明", "小红", "小刚", "豆豆", "小丽", "阿福", "阿珍", "佳佳",
+           "乐乐", "强强", "晓东", "晓玲", "小龙", "小雪", "小军", "婷婷"),
+}  # fmt: skip
+"""The people who may occur, in each language."""
 
 LARGEST = 20
 """The largest number that anybody has."""
@@ -55,9 +64,10 @@ LARGEST_CHANGE = 9
 """The largest difference between a person and the next."""
 
 _USUAL_SIZE = 8
-_PERSON = "|".join(NAMES)
-_FACT = re.compile(rf" ({_PERSON}) (?:(\d+)|({_PERSON}) ([+-]\d+)) ;")  # of a story
-_EXAMPLE = '"cy" with the context " bo ann +3 ; ann 7 ; cy bo -2 ;"'
+_FACTS: dict[Language, re.Pattern[str]] = {  # of a story
+    language: re.compile(rf" ({person}) (?:(\d+)|({person}) ([+-]\d+)) ;")
+    for language, person in ((language, "|".join(names)) for language, names in NAMES.items())
+}
 
 
 @dataclass(frozen=True)
@@ -109,18 +119,21 @@ class Story:
         return Problem(name, steps[-1].answer, len(steps), steps, self.text)
 
 
-def make_story(generator: random.Random, depths: Sequence[int]) -> tuple[Story, list[str]]:
+def make_story(
+    generator: random.Random, depths: Sequence[int], *, language: Language = "en"
+) -> tuple[Story, list[str]]:
     """Make up a story.
 
     Args:
         generator: Where the randomness comes from.
         depths: The number of people in each chain, 16 at most in all.
+        language: ``"en"`` or ``"zh"``: whose names the people have.
 
     Returns:
         The story, and the last person of each chain.
 
     Raises:
-        ValueError: If there are too many people, or a chain has none.
+        ValueError: If there are too many people, or a chain has none, or ``language`` is another.
 
     Examples:
         ```python
@@ -142,9 +155,10 @@ def make_story(generator: random.Random, depths: Sequence[int]) -> tuple[Story, 
     """
     for depth in depths:
         check_at_least_one("depths", depth)
-    if sum(depths) > len(NAMES):
-        raise ValueError(f"depths must add up to at most {len(NAMES)} people, got {sum(depths)}")
-    names = iter(generator.sample(NAMES, sum(depths)))
+    if sum(depths) > (most := len(NAMES["en"])):
+        raise ValueError(f"depths must add up to at most {most} people, got {sum(depths)}")
+    words_of(language)
+    names = iter(generator.sample(NAMES[language], sum(depths)))
     changes: dict[str, int] = {}
     before: dict[str, str] = {}
     last = []
@@ -167,17 +181,18 @@ def make_story(generator: random.Random, depths: Sequence[int]) -> tuple[Story, 
     return Story({name: changes[name] for name in order}, before), last
 
 
-def read_story(text: str) -> Story:
-    """A story from its text, whatever the blanks between its words.
+def read_story(text: str, *, language: Language = "en") -> Story:
+    """A story in a language from its text, whatever the blanks between its words.
 
     Raises:
         ValueError: If it is not one, or tells of somebody twice.
     """
     text = "".join(f" {word}" for word in text.split())
-    facts = _FACT.findall(text)
+    example, fact = words_of(language).story, _FACTS[language]
+    facts = fact.findall(text)
     changes = {name: int(number or change) for name, number, _, change in facts}
-    if "".join(match[0] for match in _FACT.finditer(text)) != text or len(changes) < len(facts):
-        raise ValueError(f"text must be a story such as ' bo ann +3 ; ann 7 ;', got {text!r}")
+    if fact.sub("", text) or len(changes) < len(facts):
+        raise ValueError(f"text must be a story such as {example!r}, got {text!r}")
     return Story(changes, {name: previous for name, _, previous, _ in facts if previous})
 
 
@@ -197,6 +212,7 @@ def problems(
     seed: int = 0,
     deepest: int = 4,
     people: int = PEOPLE,
+    language: Language = "en",
 ) -> list[Problem]:
     """Problems of one depth, each with a story of its own.
 
@@ -206,12 +222,13 @@ def problems(
         seed: The same seed gives the same problems.
         deepest: Most people in any other chain of the story.
         people: People in the story.
+        language: ``"en"`` or ``"zh"``: whose names the people have.
 
     Returns:
         The problems. Fewer of them are the beginning of more.
 
     Raises:
-        ValueError: If a number is below 1, or ``size`` exceeds ``people``.
+        ValueError: If a number is below 1, ``size`` exceeds ``people``, or ``language`` is another.
     """
     depth = _USUAL_SIZE if size is None else size
     check_at_least_one("count", count)
@@ -223,12 +240,14 @@ def problems(
     problems = []
     for _ in range(count):
         others = sample_depths(generator, people - depth, deepest)
-        story, (person, *_) = make_story(generator, [depth, *others])
+        story, (person, *_) = make_story(generator, [depth, *others], language=language)
         problems.append(story.problem(person))
     return problems
 
 
-def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[Problem]:
+def diaries(
+    count: int, *, days: int, seed: int = 0, deepest: int = 4, language: Language = "en"
+) -> list[Problem]:
     """Problems told over several days: a line of text for each, and a question about the last one.
 
     Each day is a story of its own, but one person depends on somebody of whom that day says
@@ -240,12 +259,13 @@ def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[P
         days: Days of each.
         seed: The same seed gives the same problems.
         deepest: Most people in a chain of one day.
+        language: ``"en"`` or ``"zh"``: whose names the people have.
 
     Returns:
         The problems; their size is the number of people to be worked out on all days.
 
     Raises:
-        ValueError: If a number is below 1, or ``deepest`` below 2.
+        ValueError: If a number is below 1, ``deepest`` below 2, or ``language`` is another.
 
     Examples:
         ```python
@@ -272,7 +292,7 @@ def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[P
     problems = []
     for _ in range(count):
         # From the last day backwards: the day before must leave a person what was carried over.
-        story = _day(generator, deepest, None, None)
+        story = _day(generator, deepest, None, None, language)
         name = next(reversed(story.before))
         question, answer, size, lines = name, str(story.numbers[name]), 0, list[str]()
         for day in range(days, 0, -1):
@@ -284,36 +304,42 @@ def diaries(count: int, *, days: int, seed: int = 0, deepest: int = 4) -> list[P
             name, number = people[0], story.changes[people[0]]
             told = {person: change for person, change in story.changes.items() if person != name}
             lines.append(Story(told, story.before).text)
-            story = _day(generator, deepest, name, number)
+            story = _day(generator, deepest, name, number, language)
         problems.append(Problem(question, answer, size, (), "\n".join(lines[::-1])))
     return problems
 
 
-def _day(generator: random.Random, deepest: int, name: str | None, number: int | None) -> Story:
+def _day(
+    generator: random.Random, deepest: int, name: str | None, number: int | None, language: Language
+) -> Story:
     """A story in which somebody depends on somebody else: the person named, with that number."""
     while True:
-        story, _ = make_story(generator, sample_depths(generator, PEOPLE, deepest))
+        depths = sample_depths(generator, PEOPLE, deepest)
+        story, _ = make_story(generator, depths, language=language)
         if story.before if name is None else name in story.before and story.numbers[name] == number:
             return story
 
 
-def pose(name: str, context: str) -> Problem:
+def pose(name: str, context: str, *, language: Language = "en") -> Problem:
     """The question how many somebody has, of a story that somebody types.
 
     Args:
         name: Who.
         context: The text of the story.
+        language: That of the story.
 
     Raises:
         ValueError: If it is no story, or does not say what the person has, in numbers and
             differences as large as those of the task.
     """
+    words = words_of(language)
     try:
-        story = read_story(context)
+        story = read_story(context, language=language)
         problem = story.problem(name)
     except ValueError as error:
         raise ValueError(
-            f"question must be how many somebody has, as {_EXAMPLE}: {error}"
+            f'question must be how many somebody has, as "{words.person}" with the '
+            f'context "{words.story}": {error}'
         ) from None
     differences = [abs(story.changes[step.question]) for step in problem.steps[1:]]
     if max(differences, default=0) > LARGEST_CHANGE or any(
@@ -331,43 +357,44 @@ def grade(problem: Problem | Step, answer: str | None) -> bool:
     return answer == problem.answer
 
 
-def _exemplar(text: str, name: str) -> Exemplar:
-    """A story with a question, worked out in sentences."""
-    story = read_story(text)
-    problem = story.problem(name)
-    first, *more = problem.steps
-    sentences = [f"{first.question} has {first.answer}."]
-    steps = [Step(first.question, f"{sentences[0]} The answer is {first.answer}.")]
-    for previous, step in zip(problem.steps, more, strict=False):
-        change = story.changes[step.question]
-        size, word, sign = abs(change), *(("more", "+") if change > 0 else ("fewer", "-"))
-        sentences.append(
-            f"{step.question} has {size} {word}, so {step.question} has {previous.answer} {sign} "
-            f"{size} = {step.answer} of them."
-        )
-        words = f"{previous.question} has {previous.answer}. {sentences[-1]}"
-        steps.append(Step(step.question, f"{words} The answer is {step.answer}."))
-    return Exemplar(name, problem.answer, " ".join(sentences), tuple(steps), story.text)
-
-
 EXEMPLARS = (
-    _exemplar("bo ann +3 ; cy 4 ; ann 7 ;", "bo"),
-    _exemplar("gus ivy -2 ; dot 5 ; ivy eve +6 ; eve 8 ; kim dot +1 ;", "gus"),
+    exemplar(pose("bo", "bo ann +3 ; cy 4 ; ann 7 ;")),
+    exemplar(pose("gus", "gus ivy -2 ; dot 5 ; ivy eve +6 ; eve 8 ; kim dot +1 ;")),
 )
 """Two stories with somebody too many, of depths 2 and 3; the chains of problems are longer."""
 
-TASKS = (
-    Task(
-        name="chains",
-        instruction=(
-            "The text says how many each person has: a number, or how many more (+) or fewer (-) "
-            "than somebody else. Answer with the number of the person asked for."
-        ),
-        exemplars=EXEMPLARS,
-        sample=problems,
-        parse=read_number,
-        grade=grade,
-        pose=pose,
+_in_chinese = partial(pose, language="zh")
+CHINESE_EXEMPLARS = (
+    exemplar(_in_chinese("小红", "小红 小明 +3 ; 小刚 4 ; 小明 7 ;"), "zh"),
+    exemplar(
+        _in_chinese("阿福", "阿福 阿珍 -2 ; 豆豆 5 ; 阿珍 小丽 +6 ; 小丽 8 ; 佳佳 豆豆 +1 ;"), "zh"
     ),
 )
-"""The task."""
+"""The same in Chinese."""
+
+_ENGLISH = Task(
+    name="chains",
+    instruction=(
+        "The text says how many each person has: a number, or how many more (+) or fewer (-) "
+        "than somebody else. Answer with the number of the person asked for."
+    ),
+    exemplars=EXEMPLARS,
+    sample=problems,
+    parse=read_number,
+    grade=grade,
+    pose=pose,
+)
+TASKS = (
+    _ENGLISH,
+    replace(
+        _ENGLISH,
+        name="chains-zh",
+        instruction="文中说每个人有多少，或者比谁多(+)多少、少(-)多少。请回答所问的人有多少。",
+        exemplars=CHINESE_EXEMPLARS,
+        sample=partial(problems, language="zh"),
+        pose=_in_chinese,
+        describe="答案是 {}".format,
+        language="zh",
+    ),
+)
+"""In English and in Chinese."""

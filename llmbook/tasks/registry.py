@@ -15,6 +15,7 @@ _MODULES = {  # whose `TASKS` hold the task
     "word-problems-zh": "word_problems",
     "calendar": "calendar",
     "chains": "chains",
+    "chains-zh": "chains",
 }
 
 NAMES = tuple(_MODULES)
@@ -27,8 +28,8 @@ def get(name: str) -> Task:
 
     Args:
         name: ``"last-letters"``, ``"last-letters-spelled"``, ``"last-characters"``,
-            ``"scan"``, ``"word-problems"``, ``"word-problems-zh"``, ``"calendar"`` or
-            ``"chains"``.
+            ``"scan"``, ``"word-problems"``, ``"word-problems-zh"``, ``"calendar"``,
+            ``"chains"`` or ``"chains-zh"``.
 
     Returns:
         The task.

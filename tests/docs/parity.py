@@ -18,6 +18,7 @@ KEY = re.compile(r"@([\w:-]+)")
 LINK = re.compile(r"(!?)\[(?:[^\[\]]|\[[^\]]*\])*\](?:\(([^)\s]+)[^)]*\)|\[([\w.-]+)\])")
 FOOTNOTE = re.compile(r"\[\^[\w-]+\]:?")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+SCORE = re.compile(r"\d+\.\d% \[\d+\.\d%, \d+\.\d%\]")  # as `llmbook.evaluation.Score` is shown
 PARTS = re.compile(
     r"(?P<indent>[ ]*)(?:(?P<box>(?:!!!|\?\?\?\+?|///) ?[\w-]*)|(?P<tab>===) |(?P<row>\|.*\|)$"
     r"|(?P<item>[-*+]|\d+\.) |(?P<comment><!--.*-->)|(?P<formula>\$\$))"
@@ -48,6 +49,20 @@ def sections(text: str) -> dict[str, str]:
     return found
 
 
+def _unmeasured(text: str) -> str:
+    """The page without the rows of a table that quote a score which one of its blocks prints.
+
+    Models that were trained on either language do not score alike.
+    """
+    printed = {
+        score for fence in fences(text) if fence.is_output for score in SCORE.findall(fence.content)
+    }
+    return "\n".join(
+        "" if line.startswith("|") and printed & {*SCORE.findall(line)} else line
+        for line in text.split("\n")
+    )
+
+
 def _words(text: str) -> str:
     text = FORMULA.sub(" ", text)
     text = re.sub(r"`[^`]*`", " ", text)
@@ -71,8 +86,10 @@ def faults(zh: str, en: str) -> list[str]:
         if ours != theirs:
             found.append(f"{name} differ: {_first(ours, theirs)}")
     if "headings differ" not in " ".join(found):
-        numbers = {k: Counter(NUMBER.findall(v)) for k, v in sections(zh).items()}
-        others = {k: Counter(NUMBER.findall(v)) for k, v in sections(en).items()}
+        numbers, others = (
+            {k: Counter(NUMBER.findall(v)) for k, v in sections(_unmeasured(text)).items()}
+            for text in (zh, en)
+        )
         for anchor in numbers.keys() | others.keys():
             mine, yours = numbers.get(anchor, Counter()), others.get(anchor, Counter())
             if mine != yours:
@@ -95,17 +112,21 @@ def block_faults(zh: str, en: str) -> list[str]:
         elif one.language == "mermaid":
             if _diagram(one) != _diagram(other):
                 found.append(f"diagrams differ at {where}")
-        elif not one.is_output and _commands(one) != _commands(other):
-            found.append(f"fences differ at {where}: {_first(_commands(one), _commands(other))}")
+        elif not one.is_output and (message := _commands_differ(_commands(one), _commands(other))):
+            found.append(f"fences differ at {where}: {message}")
     return found
 
 
-# What a Chinese page names in place of an English thing: tasks whose problems are Chinese.
+# What a Chinese page names in place of an English thing: tasks whose problems are Chinese, and the
+# models that were trained on them.
 _COUNTERPARTS = {
     "en": "zh",
     "word-problems": "word-problems-zh",
     "last-letters": "last-characters",
     "last_letters": "last_characters",
+    "chains": "chains-zh",
+    "chains-tiny": "chains-tiny-zh",
+    "chains-tiny-chain-of-thought": "chains-tiny-zh-chain-of-thought",
 }
 
 
@@ -137,12 +158,21 @@ def _differ(zh: Any, en: Any) -> str | None:
         both = isinstance(zh.value, str) and isinstance(en.value, str)
         if both and _may_stand_for(str(zh.value), str(en.value)):
             return None
+    if isinstance(zh, ast.Call) and isinstance(en, ast.Call):
+        # English is the usual language, which an English page need not name.
+        named = {keyword.arg for keyword in en.keywords}
+        zh = ast.Call(zh.func, zh.args, [k for k in zh.keywords if _is_usual(k, named)])
     for name in zh._fields:
         message = _differ(getattr(zh, name, None), getattr(en, name, None))
         if message:
             whole = isinstance(zh, (ast.stmt, ast.expr)) and " in zh, " not in message
             return f"{_code(zh)} in zh, {_code(en)} in en" if whole else message
     return None
+
+
+def _is_usual(keyword: ast.keyword, named: set[str | None]) -> bool:
+    """Whether an argument of a Chinese page is no addition to what the English one has named."""
+    return keyword.arg in named or ast.unparse(keyword) != "language='zh'"
 
 
 def _may_stand_for(zh: str, en: str) -> bool:
@@ -225,9 +255,29 @@ def _citations(text: str) -> list[tuple[str, ...]]:
 
 
 def _commands(fence: Fence) -> list[str]:
-    """The lines of a fence that is not run, without comments and blanks."""
+    """The lines of a fence that is not run, without comments and blanks.
+
+    Of what a command printed, the words alone: another model has other numbers.
+    """
     lines = (re.sub(r"(^|\s)#.*", "", line).rstrip() for line in fence.content.split("\n"))
-    return [line for line in lines if line and not CJK.search(line)]
+    printed = fence.language == "console"
+    return [
+        NUMBER.sub("0", line) if printed and not line.startswith("$ ") else line
+        for line in lines
+        if line and not CJK.search(line)
+    ]
+
+
+def _commands_differ(zh: list[str], en: list[str]) -> str | None:
+    """The first difference of two lists of commands, counterparts aside."""
+    if len(zh) == len(en):
+        pairs = [(ours, theirs) for ours, theirs in zip(zh, en, strict=True) if ours != theirs]
+        words = ((ours.split(), theirs.split()) for ours, theirs in pairs)
+        if all(
+            ours == [_COUNTERPARTS.get(word, word) for word in theirs] for ours, theirs in words
+        ):
+            return None
+    return _first(zh, en)
 
 
 def _diagram(fence: Fence) -> str:

@@ -287,6 +287,67 @@ def test_a_difference_between_the_languages_is_found(
     assert expected in found if expected else not found
 
 
+FENCE = "```"
+MEASURED = f"""\
+# Title {{ #title }}
+
+{FENCE}bash
+llmbook solve --model chains-tiny --vote 3
+{FENCE}
+
+{FENCE}console
+$ llmbook compare a.jsonl b.jsonl
+a.jsonl: 100.0% [92.9%, 100.0%] of 50
+{FENCE}
+
+{FENCE}python
+from llmbook import lm
+from llmbook.evaluation import score
+print(score(sample(40, seed=1), lm.load("chains-tiny")))
+{FENCE}
+
+{FENCE} {{.text .output}}
+40.0% [21.9%, 61.3%] of 20
+{FENCE}
+
+| steps | 40.0% [21.9%, 61.3%] | 33 |
+|---|---|---|
+"""
+TRAINED_IN_CHINESE = {
+    "chains-tiny": "chains-tiny-zh",
+    "seed=1": 'seed=1, language="zh"',
+    "40.0% [21.9%, 61.3%]": "45.0% [25.8%, 65.8%]",
+    "100.0% [92.9%, 100.0%]": "98.0% [89.5%, 99.6%]",
+    "| 33": "| 31",
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "", None),
+        ("vote 3", "vote 4", "fences"),
+        ("b.jsonl", "c.jsonl", "fences"),
+        ("of 50", "from 50", "fences"),
+        ("model chains-tiny-zh", "model chains", "fences"),
+        ('"chains-tiny-zh"', '"scan-tiny"', "code"),
+        ('language="zh"', 'language="fr"', "code"),
+        ('language="zh"', "deepest=3", "code"),
+        ("| 45.0%", "| 44.0%", "numbers"),  # what no block has printed
+    ],
+)
+def test_a_model_that_learned_from_chinese_may_score_otherwise(
+    old: str, new: str, expected: str | None
+) -> None:
+    zh = MEASURED
+    for english, chinese in TRAINED_IN_CHINESE.items():
+        assert english in zh
+        zh = zh.replace(english, chinese)
+    assert old in zh
+    found = "\n".join(parity.faults(zh.replace(old, new) if old else zh, MEASURED))
+    assert expected in found if expected else not found
+
+
 MASK = {
     "id": "attention-mask",
     "en": "attention mask",

@@ -6,6 +6,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from llmbook import tasks
 from llmbook.cli import app, solving
 from llmbook.evaluation import read_transcript
 from llmbook.lm import ScriptedModel
@@ -36,6 +37,11 @@ def test_solve_can_be_brief_or_complete():
     done = run("solve", "cy", "--model", "chains-tiny", "--context", STORY, "--json")
     trace = Trace.from_json(done.stdout)
     assert trace.answer == "8" and trace.problem.context == STORY and trace.num_calls == 4
+
+
+def test_the_help_names_every_task():
+    told = " ".join(run("solve", "--help").stdout.replace("-\n", "- ").split()).replace("- ", "-")
+    assert all(f" {name}" in told for name in tasks.NAMES)
 
 
 @pytest.mark.model

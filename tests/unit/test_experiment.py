@@ -36,6 +36,7 @@ from llmbook.book.experiment.training import config_of, train_model
 from llmbook.evaluation import read_transcript
 from llmbook.lm import OwnModel, ScriptedModel
 from llmbook.pretrained import from_pretrained
+from llmbook.prompting.shipped import MARKS
 from llmbook.tasks import chains, scan
 from llmbook.tasks.problem import Problem
 
@@ -179,19 +180,21 @@ def test_direct_answers_are_learned_from_shallow_questions_first():
     assert deepest(rows) == DEEPEST
 
 
-STORY, (LAST, *_) = chains.make_story(random.Random(3), [4, 2])
-
-
 @pytest.mark.parametrize("marked", [True, False])
-@pytest.mark.parametrize("task, form", [(task, form) for task in FORMATS for form in FORMATS[task]])
-def test_a_right_model_would_be_right(task, form, marked):
+@pytest.mark.parametrize(
+    "task, form, language",
+    [(task, form, "en") for task in FORMATS for form in FORMATS[task]]
+    + [("chains", form, "zh") for form in FORMATS["chains"]],
+)
+def test_a_right_model_would_be_right(task, form, language, marked):
     """Rows and strategies agree: what is learned, put in the place of a model, solves all."""
+    story, (last, *_) = chains.make_story(random.Random(3), [4, 2], language=language)
     posed = {
         "scan": [_problem("jump around left twice and walk"), _problem("turn right thrice")],
-        "chains": [STORY.problem(LAST), STORY.problem(STORY.chain(LAST)[1])],
+        "chains": [story.problem(last), story.problem(story.chain(last)[1])],
     }[task]
-    recipe = Recipe(task, form, counterfactual=False, marked_end=marked)
-    for trace in strategy_of(recipe).solve_all(posed, Oracle(recipe, STORY)):
+    recipe = Recipe(task, form, language=language, counterfactual=False, marked_end=marked)
+    for trace in strategy_of(recipe).solve_all(posed, Oracle(recipe, story)):
         assert grade_answer(trace.problem, trace.answer), trace
         assert not trace.issues
         if task == "chains" and form not in ("direct", "least-to-most"):
@@ -254,7 +257,8 @@ class Oracle:
         return [Reply(self._go_on(prompt, stop), "stop", 1, 1) for prompt in prompts]
 
     def _go_on(self, prompt: str, stop: str) -> str:
-        question = prompt.rsplit("\nQ: ", 1)[1].split("\n")[0]
+        mark = f"\n{MARKS[self.recipe.language].question} "
+        question = prompt.rsplit(mark, 1)[1].split("\n")[0]
         for seed in range(200):
             generator = random.Random(seed)
             if self.recipe.task == "scan":
@@ -268,12 +272,11 @@ class Oracle:
                 text = "".join(piece.text for piece in pieces)
             else:
                 chain = self.story.chain(question)
-                ask = chain_rows._QUESTIONS[self.recipe.format]
-                pieces = ask(self.recipe, self.story, chain, generator)
+                pieces = chain_rows.ask(self.recipe, self.story, chain, generator)
                 text = self.story.text + "".join(piece.text for piece in pieces)
-            place = f"\n{text.lstrip()}".find(prompt[prompt.rindex("\nQ: ") :])
+            place = f"\n{text.lstrip()}".find(prompt[prompt.rindex(mark) :])
             if place >= 0:
-                rest = f"\n{text.lstrip()}"[place + len(prompt) - prompt.rindex("\nQ: ") :]
+                rest = f"\n{text.lstrip()}"[place + len(prompt) - prompt.rindex(mark) :]
                 assert stop in rest
                 return rest.split(stop)[0]
         raise AssertionError(prompt)
@@ -382,9 +385,14 @@ def test_an_unfinished_folder_keeps_its_recipe(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="folder must be new or of this recipe"):
         train_model(other, tmp_path)
     train_model(recipe, tmp_path)
-    assert json.loads((tmp_path / "recipe.json").read_text())["tokens"] > 0
+    file = tmp_path / "recipe.json"
+    facts = json.loads(file.read_text())
+    assert facts["tokens"] > 0
     monkeypatch.setattr(training, "train", stopped)
     train_model(recipe, tmp_path)  # is trained
+    del facts["recipe"]["language"]  # as in a folder that is older than the choice
+    file.write_text(json.dumps(facts))
+    train_model(recipe, tmp_path)
 
 
 class Deadly(Recipe):
@@ -485,6 +493,23 @@ def test_every_format_is_searched_alike():
     assert {recipe.learning_rate for recipe in planned.values()} <= {2e-3, 4e-3}
 
 
+@pytest.mark.parametrize("form", FORMATS["chains"])
+def test_rows_in_chinese_are_those_in_english_word_by_word(form):
+    """So what was found out about the English rows holds for them."""
+    recipe = Recipe("chains", form, marked_end=True, steps=20)  # so large stories come soon
+    chinese = replace(recipe, language="zh")
+    ours, theirs = tokenizer("chains", "zh"), tokenizer("chains")
+    words = {}
+    for one, other in zip(islice(batches(chinese), 30), islice(batches(recipe), 30), strict=True):
+        assert torch.equal(one[1], other[1])
+        for i, j in zip(one[0].flatten().tolist(), other[0].flatten().tolist(), strict=True):
+            if i or j:  # 0 pads
+                assert words.setdefault(theirs.decode([j]), ours.decode([i])) == ours.decode([i])
+    assert len({*words.values()}) == len(words)
+    assert words[" ann"] == " 小明" and words["\n"] == "\n" and words[" +3"] == " +3"
+    assert not re.search("[A-Za-z]", "".join(words.values()))
+
+
 def test_the_same_recipe_gives_the_same_batches():
     recipe = Recipe("chains", "least-to-most")
     for one, other in zip(islice(batches(recipe), 3), islice(batches(recipe), 3), strict=True):
@@ -497,6 +522,8 @@ def test_the_same_recipe_gives_the_same_batches():
         (lambda tmp: Recipe("sums", "direct"), "task must be one of"),
         (lambda tmp: Recipe("scan", "vote"), "format must be one of"),
         (lambda tmp: Recipe("scan", "bottom-up"), "format must be one of .* in scan"),
+        (lambda tmp: Recipe("scan", "direct", language="zh"), "language must be one of .* in scan"),
+        (lambda tmp: Recipe("chains", "direct", language="fr"), "language must be one of .*'zh'"),
         (lambda tmp: Recipe("scan", "direct", steps=0), "steps must be at least 1"),
         (lambda tmp: read_results(tmp), "out must hold complete transcripts"),
         (lambda tmp: run_experiment(plan(), tmp, only="x"), "only must be how the name"),
@@ -546,6 +573,11 @@ def test_what_ships_is_what_was_measured(miniature, tmp_path, monkeypatch):
     card = json.loads((tmp_path / "a" / "card.json").read_text())
     assert (card["task"], card["strategy"]) == ("scan", "direct")
     assert card["recipe"] == asdict(recipes[-1]) and "of 30" in card["right_on_long"]
+    monkeypatch.setattr(
+        "llmbook.book.experiment.ship.SHIPPED", {"a": recipes[-1], "b-zh": recipes[0]}
+    )
+    ship(out, tmp_path / "some", sizes=sizes, only="b")
+    assert [path.name for path in (tmp_path / "some").iterdir()] == ["b-zh"]
 
 
 def test_results_are_short_at_the_prompt():

@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from llmbook.book.experiment.recipe import Format, Recipe, Row, prompt, target
+from llmbook.book.experiment.recipe import Format, Recipe, Row, in_language, prompt, target
 from llmbook.tasks import chains
 from llmbook.tasks.problem import Problem
 
-__all__ = ["right_text", "row"]
+__all__ = ["ask", "right_text", "row"]
 
 
 def row(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> Row:
@@ -25,7 +25,7 @@ def row(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> 
     """
     # The story may go deeper than the questions: a chain is cut off at a depth that may be learned.
     depths = chains.sample_depths(generator, people, recipe.deepest)
-    story, last = chains.make_story(generator, depths)
+    story, last = chains.make_story(generator, depths, language=recipe.language)
     pieces = [prompt(story.text)]
     if _looks_up_its_end(recipe):
         # The end is where the person asked for comes again, so nobody may be asked for twice, nor
@@ -41,17 +41,23 @@ def row(recipe: Recipe, people: int, deepest: int, generator: random.Random) -> 
         asked = chain[: generator.randint(1, min(len(chain), deepest))]
         # Only the last text has a detour, so that all of them have room.
         this = recipe if number == len(ends) else whole
-        pieces += _QUESTIONS[recipe.format](this, story, asked, generator)
+        pieces += ask(this, story, asked, generator)
     return pieces
 
 
 def right_text(recipe: Recipe, problem: Problem) -> str:
     """What a model of a recipe should write when it is asked a question."""
-    story = chains.read_story(problem.context)
+    story = chains.read_story(problem.context, language=recipe.language)
     chain = story.chain(problem.question)
     whole = replace(recipe, counterfactual=False)
-    _, *pieces = _QUESTIONS[recipe.format](whole, story, chain, random.Random(0))
+    _, *pieces = ask(whole, story, chain, random.Random(0))
     return "".join(piece.text for piece in pieces)
+
+
+def ask(recipe: Recipe, story: chains.Story, chain: list[str], generator: random.Random) -> Row:
+    """A question about the last person of a chain, and what is learned as its answer."""
+    pieces = _QUESTIONS[recipe.format](recipe, story, chain, generator)
+    return in_language(pieces, recipe.language)
 
 
 def _looks_up_its_end(recipe: Recipe) -> bool:

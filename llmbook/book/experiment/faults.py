@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from llmbook.book.experiment.chain_rows import right_text
 from llmbook.book.experiment.recipe import Recipe
+from llmbook.prompting.shipped import MARKS
 from llmbook.prompting.trace import Trace
 
 __all__ = ["FAULTS", "count_faults", "first_fault"]
@@ -31,15 +32,15 @@ def first_fault(recipe: Recipe, trace: Trace) -> str:
     right = _pieces(right_text(recipe, trace.problem))
     written = _pieces(trace.calls[0].reply.text)
     # The way down has a piece for each person but the last; a plan names each, and ends in a mark.
-    depth = len(trace.problem.steps)
+    depth, marks = len(trace.problem.steps), MARKS[recipe.language]
     down = {"chain-of-thought": depth - 1, "one-pass": depth + 1}.get(recipe.format, 0)
     for number, (expected, found) in enumerate(zip(right, written, strict=False)):
         if expected != found:
             if number < down:
                 return "way down"
             # "Q: cy" and "cy is 7 +3 = 10" both begin with who it is about.
-            subject = slice(0, 2 if expected[0] == "Q:" else 1)
-            question = expected[subject] != found[subject] and expected[0] != "A:"
+            subject = slice(0, 2 if expected[0] == marks.question else 1)
+            question = expected[subject] != found[subject] and expected[0] != marks.answer
             return "who is next" if question else "sum"
     if len(written) < len(right):
         return "stops early"

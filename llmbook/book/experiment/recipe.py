@@ -15,15 +15,17 @@ One-pass least-to-most is the control that tells *decomposing* from *asking anew
 plan and the same steps, but no step is a prompt of its own.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from llmbook._checks import check_at_least_one, check_positive
+from llmbook.prompting.shipped import MARKS
 from llmbook.tasks import chains, scan
 from llmbook.tokenizer import Tokenizer
 
-__all__ = ["DEEPEST", "FORMATS", "WORDS", "Piece", "Recipe", "tokenizer"]
+__all__ = ["DEEPEST", "FORMATS", "Piece", "Recipe", "tokenizer"]
 
 Task = Literal["scan", "chains"]
 Format = Literal["direct", "chain-of-thought", "bottom-up", "one-pass", "least-to-most"]
@@ -43,19 +45,13 @@ _DEEPEST_HELD_OUT = 3
 _LONGEST_HELD_OUT = 12  # actions
 
 _MARKS = ("\nQ:", "\nA:", "\nPlan:", "\nThink:", "\n")
-WORDS: dict[Task, str] = {
+_WORDS: dict[Task, str] = {
     "scan": " walk look run jump turn left right opposite around twice thrice and after"
     " LEFT RIGHT WALK LOOK RUN JUMP ( ) + * 2 3 4 ; . gives so",
-    "chains": " ; : = and is given "
-    + " ".join(
-        [
-            *chains.NAMES,
-            *map(str, range(chains.LARGEST + 1)),
-            *(f"{n:+d}" for n in range(-chains.LARGEST_CHANGE, chains.LARGEST_CHANGE + 1) if n),
-        ]
-    ),
+    "chains": " ; : = and is given",  # and names and numbers
 }
-"""The words of each task."""
+# Rows of chains are written with these words, and put into Chinese word by word.
+_CHINESE = dict(zip(MARKS["en"], MARKS["zh"], strict=True)) | {"is": "是", "and": "加"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,7 @@ class Recipe:
 
     task: Task
     format: Format
+    language: chains.Language = "en"  # of chains; SCAN is English
     token_shift: bool = True
     # In SCAN, of two thirds of the histories, which is about half of the rows of least-to-most, and
     # of 0.4 of the thoughts that join two clauses; a direct answer has none. In chains, where texts
@@ -93,9 +90,18 @@ class Recipe:
             raise ValueError(
                 f"format must be one of {FORMATS[self.task]} in {self.task}, got {self.format!r}"
             )
+        if self.language not in (known := ("en", "zh") if self.task == "chains" else ("en",)):
+            raise ValueError(
+                f"language must be one of {known} in {self.task}, got {self.language!r}"
+            )
         check_at_least_one("steps", self.steps)
         check_at_least_one("tokens_per_step", self.tokens_per_step)
         check_positive("learning_rate", self.learning_rate)
+
+    @property
+    def task_name(self) -> str:
+        """The name of its task in [`tasks.NAMES`][llmbook.tasks.registry.NAMES]."""
+        return self.task if self.language == "en" else f"{self.task}-{self.language}"
 
     @property
     def deepest(self) -> int:
@@ -125,8 +131,25 @@ def target(text: str) -> Piece:
     return Piece(text, in_loss=True)
 
 
+def in_language(row: Row, language: chains.Language) -> Row:
+    """A row in a language, from its English words; the names in it are in that language already."""
+    return [Piece(_translated(piece.text, language), piece.in_loss) for piece in row]
+
+
+def _translated(text: str, language: chains.Language) -> str:
+    if language == "en":
+        return text
+    return re.sub(r"[A-Za-z]+:?", lambda match: _CHINESE[match[0]], text)
+
+
 @cache
-def tokenizer(task: Task) -> Tokenizer:
+def tokenizer(task: Task, language: chains.Language = "en") -> Tokenizer:
     """A tokenizer with a token for each word, with the blank before it, and for each mark."""
-    texts = [*_MARKS, *(f" {word}" for word in WORDS[task].split())]
+    words = _WORDS[task].split()
+    if task == "chains":
+        changes = range(-chains.LARGEST_CHANGE, chains.LARGEST_CHANGE + 1)
+        words = [_translated(word, language) for word in words]
+        words += chains.NAMES[language]
+        words += [*map(str, range(chains.LARGEST + 1)), *(f"{n:+d}" for n in changes if n)]
+    texts = [*(_translated(mark, language) for mark in _MARKS), *(f" {word}" for word in words)]
     return Tokenizer.train(texts, 10_000, pattern=r"\s?\S+|\s")

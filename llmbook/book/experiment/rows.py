@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from llmbook.book.experiment import chain_rows, scan_rows
-from llmbook.book.experiment.recipe import Recipe, Row, Task, tokenizer
+from llmbook.book.experiment.recipe import Recipe, Row, tokenizer
 from llmbook.tasks import chains
 
 __all__ = ["batches"]
@@ -55,7 +55,7 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
                 if recipe.format == "direct":
                     deepest = min(deepest, 1 + made * 5 // recipe.steps)
                 pieces = chain_rows.row(recipe, generator.randint(2, most), deepest, generator)
-            encoded.append(_encode(recipe.task, pieces))
+            encoded.append(_encode(recipe, pieces))
         # From short to long, so the row that comes next is the longest of its batch: its length
         # times the number of rows is what the batch will hold, padding included.
         encoded.sort(key=lambda pair: len(pair[0]))
@@ -75,7 +75,7 @@ def batches(recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
             )
 
 
-def _encode(task: Task, pieces: Row) -> tuple[list[int], list[bool]]:
+def _encode(recipe: Recipe, pieces: Row) -> tuple[list[int], list[bool]]:
     """The ids of a row, and its loss mask."""
     # Piece by piece, so that no token lies half in the loss. The ids are those of the whole
     # text, which a model will be asked in: each piece begins with a blank or a mark, where a word
@@ -83,7 +83,7 @@ def _encode(task: Task, pieces: Row) -> tuple[list[int], list[bool]]:
     ids: list[int] = []
     loss_mask: list[bool] = []
     for piece in pieces:
-        new = tokenizer(task).encode(piece.text)
+        new = tokenizer(recipe.task, recipe.language).encode(piece.text)
         ids += new
         loss_mask += [piece.in_loss] * len(new)
     return ids, loss_mask

@@ -160,6 +160,7 @@ def _recipe(kind: Kind, seed: int) -> Recipe:
 
 
 _UNUSUAL = {
+    "language": "zh",
     "token_shift": "no-shift",
     "counterfactual": "no-counterfactuals",
     "expressions": "raw-actions",
@@ -196,7 +197,9 @@ def problems(recipe: Recipe, part: Part, sizes: Sizes) -> list[Problem]:
             problem
             for depth in depths
             if (depth > recipe.deepest) == (part == "long")
-            for problem in chains.problems(sizes.chains, size=depth, deepest=recipe.deepest, seed=1)
+            for problem in chains.problems(
+                sizes.chains, size=depth, deepest=recipe.deepest, seed=1, language=recipe.language
+            )
         ]
     generator = random.Random(0)
     short, long = scan.length_split()
@@ -229,7 +232,7 @@ def grade_answer(problem: Problem | Step, answer: str) -> bool:
 
 def strategy_of(recipe: Recipe) -> Strategy:
     """How a model of a recipe is asked."""
-    strategy = strategies(recipe.task)[recipe.format]
+    strategy = strategies(recipe.task_name)[recipe.format]
     if isinstance(strategy, LeastToMost) and not recipe.short_contexts:
         return replace(strategy, history=None)
     return strategy

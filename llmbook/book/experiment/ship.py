@@ -40,6 +40,7 @@ def ship(
     *,
     sizes: Sizes | None = None,
     progress: bool = False,
+    only: str = "",
 ) -> None:
     """Train and ask the models that are not there yet, and take all of them over into the book.
 
@@ -48,11 +49,13 @@ def ship(
         data: Where to: of a checkout, ``llmbook/book/data``.
         sizes: How many problems are put.
         progress: Show how many are done.
+        only: Leave out models whose name does not begin so.
     """
     out, data = Path(out), Path(data)
-    run_experiment(SHIPPED.values(), out, sizes=sizes, progress=progress)
+    wanted = {name: recipe for name, recipe in SHIPPED.items() if name.startswith(only)}
+    run_experiment(wanted.values(), out, sizes=sizes, progress=progress)
     results = read_results(out)
-    for name, recipe in SHIPPED.items():
+    for name, recipe in wanted.items():
         folder = name_of(recipe)
         loaded, result = from_pretrained(out / folder, dtype=torch.float16), results[folder]
         loaded.save(data / name)
@@ -60,7 +63,7 @@ def ship(
             data / name,
             loaded.model,
             name=name,
-            task=recipe.task,
+            task=recipe.task_name,
             strategy=recipe.format,
             seed=recipe.seed,
             data="llmbook.book.experiment.rows: made by the recipe, nothing else",
@@ -78,5 +81,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("folder", type=Path, help="gets a folder for each model")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    parser.add_argument("--only", default="", help="models whose name begins so")
     arguments = parser.parse_args()
-    ship(arguments.folder, arguments.out, progress=True)
+    ship(arguments.folder, arguments.out, progress=True, only=arguments.only)

@@ -24,7 +24,7 @@ __all__ = ["config_of", "new_model", "train_model"]
 def config_of(recipe: Recipe) -> GPTConfig:
     """The shape of the model: the same for every format."""
     return GPTConfig.llama(
-        vocab_size=tokenizer(recipe.task).vocab_size,
+        vocab_size=tokenizer(recipe.task, recipe.language).vocab_size,
         max_length=512,
         d_model=96,
         num_layers=3,
@@ -68,7 +68,8 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
     path = folder / "recipe.json"
     if path.exists():
         facts = read_json(path)
-        if (kept := facts.get("recipe")) != asdict(recipe):
+        kept = facts.get("recipe")
+        if not kept or Recipe(**kept) != recipe:  # a choice that it does not name is the usual one
             raise ValueError(f"folder must be new or of this recipe, {folder} is of {kept}")
         if "tokens" in facts:  # the figures are written last
             return
@@ -95,7 +96,7 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
             yield ids, loss_mask
 
     losses = train(model, counted_batches(), answer_loss, config, out=folder, progress=progress)
-    Pretrained(model, tokenizer(recipe.task)).save(folder)
+    Pretrained(model, tokenizer(recipe.task, recipe.language)).save(folder)
     last = read_log(folder)[-1]
     facts = {
         "recipe": asdict(recipe),
