@@ -153,10 +153,9 @@ _LEARNING_RATE: dict[Task, dict[Format, float]] = {
 
 def _recipe(kind: Kind, seed: int) -> Recipe:
     task, form, options = kind
-    return Recipe(
-        task, form, steps=_STEPS[task], learning_rate=_LEARNING_RATE[task][form],
-        seed=seed, **options,
-    )  # fmt: skip
+    rate = _LEARNING_RATE[task][form]
+    recipe = Recipe(task, form, steps=_STEPS[task], learning_rate=rate, seed=seed)
+    return replace(recipe, **options)
 
 
 _UNUSUAL = {
