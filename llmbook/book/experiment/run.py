@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 
@@ -67,7 +67,7 @@ class Kind(NamedTuple):
 
     task: Task
     format: Format
-    options: Mapping[str, bool]
+    options: Mapping[str, Any]
 
 
 _FORMATS = [
@@ -153,9 +153,10 @@ _LEARNING_RATE: dict[Task, dict[Format, float]] = {
 
 def _recipe(kind: Kind, seed: int) -> Recipe:
     task, form, options = kind
-    rate = _LEARNING_RATE[task][form]
-    recipe = Recipe(task, form, steps=_STEPS[task], learning_rate=rate, seed=seed)
-    return replace(recipe, **options)
+    return Recipe(
+        task, form, steps=_STEPS[task], learning_rate=_LEARNING_RATE[task][form],
+        seed=seed, **options,
+    )  # fmt: skip
 
 
 _UNUSUAL = {
