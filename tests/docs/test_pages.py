@@ -9,7 +9,7 @@ import pytest
 
 from extensions.glossary import load
 from tests.docs import diagrams, form, glossary, parity
-from tests.docs.blocks import docstrings, pages
+from tests.docs.blocks import docstrings, fences, pages
 
 ROOT = Path(__file__).parents[2]
 ENGLISH = sorted((ROOT / "docs" / "en").rglob("*.md"))
@@ -97,3 +97,15 @@ def test_every_figure_kept_is_shown(language: str) -> None:
 
 def test_every_diagram_is_drawn() -> None:
     assert diagrams.faults() == [], "run `make outputs`"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_table_of_votes_quotes_its_blocks(language: str) -> None:
+    # No block can measure all of it in time, so each row is copied by hand from one.
+    text = read(ROOT / "docs" / language / "least-to-most" / "beyond.md")
+    printed = [f"{line} " for f in fences(text) if f.is_output for line in f.content.split("\n")]
+    rows = [line for line in text.split("\n") if line.startswith("|") and parity.SCORE.search(line)]
+    assert len(rows) == 10
+    for row in rows:
+        score, calls = (cell.strip() for cell in row.split("|")[2:4])
+        assert any(score in line and f" {calls} " in line for line in printed), row
