@@ -13,8 +13,8 @@ from llmbook.tasks import NAMES
 
 Solver = Annotated[
     str,
-    typer.Option(help="scan-tiny, chains-tiny, smollm2-135m, a folder, a .gguf file, an id on the "
-                 "hub, or the address of a server with #MODEL behind it."),
+    typer.Option(help="scan-tiny, chains-tiny, chains-tiny-zh, smollm2-135m, a folder, a .gguf "
+                 "file, an id on the hub, or the address of a server with #MODEL behind it."),
 ]  # fmt: skip
 StrategyName = Annotated[
     str | None,
@@ -63,7 +63,8 @@ def solve(
     """Solve a problem by a strategy, and show how.
 
     The small models that come with the book know one task each: scan-tiny commands of SCAN,
-    chains-tiny who has how many. Anything else needs a model that was trained on much text.
+    chains-tiny who has how many, chains-tiny-zh the same in Chinese. Anything else needs a model
+    that was trained on much text.
 
     Examples:
         ```bash

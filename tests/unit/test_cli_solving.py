@@ -14,6 +14,7 @@ from llmbook.prompting import LeastToMost, Trace
 from tests.support.server import Sent, chatting, serving
 
 STORY = " bo ann +3 ; dot 4 ; ann 7 ; cy bo -2 ;"
+CHINESE_STORY = " 小红 小明 +3 ; 豆豆 4 ; 小明 7 ; 小刚 小红 -2 ;"
 
 
 def run(*arguments: object):
@@ -37,6 +38,16 @@ def test_solve_can_be_brief_or_complete():
     done = run("solve", "cy", "--model", "chains-tiny", "--context", STORY, "--json")
     trace = Trace.from_json(done.stdout)
     assert trace.answer == "8" and trace.problem.context == STORY and trace.num_calls == 4
+
+
+def test_a_story_in_chinese_is_solved_by_the_model_that_learned_from_such():
+    done = run("solve", "小刚", "--model", "chains-tiny-zh", "--context", CHINESE_STORY)
+    assert done.exit_code == 0, done.output
+    assert "小红 → 10" in done.stdout and done.stdout.endswith("right; 答案是 8\n")
+    done = run("solve", "小刚", "--model", "chains-tiny-zh", "--context", CHINESE_STORY,
+               "--strategy", "chain-of-thought", "--json")  # fmt: skip
+    trace = Trace.from_json(done.stdout)
+    assert trace.answer == "8" and "小红 是 小明 加 +3" in trace.calls[0].reply.text
 
 
 def test_the_help_names_every_task():
@@ -139,6 +150,9 @@ def test_what_was_answered_is_kept_batch_by_batch(tmp_path, monkeypatch):
         ("chains-tiny", None, ("chains-tiny", "least-to-most", "chains")),
         ("chains-tiny-chain-of-thought", None,
          ("chains-tiny-chain-of-thought", "chain-of-thought", "chains")),
+        ("chains-tiny-zh", None, ("chains-tiny-zh", "least-to-most", "chains-zh")),
+        ("chains-tiny-zh", "chain-of-thought",
+         ("chains-tiny-zh-chain-of-thought", "chain-of-thought", "chains-zh")),
     ],
 )  # fmt: skip
 def test_a_model_of_the_book_is_asked_what_it_has_learned(model, strategy, asked):
@@ -242,6 +256,8 @@ def test_what_cannot_be_done_is_told_in_a_line(arguments, message):
         ("chains-tiny", "cy", " cy bo +12 ; bo 1 ;"),
         ("chains-tiny", "cy", " cy bo -2 ; bo 1 ;"),
         ("chains-tiny-chain-of-thought", "x", ""),
+        ("chains-tiny-zh", "cy", STORY),
+        ("chains-tiny", "小刚", CHINESE_STORY),
     ],
 )
 def test_a_model_made_for_one_task_refuses_another(model, question, context):

@@ -187,6 +187,8 @@ def test_cards_tell_what_each_model_was_trained_for():
     assert cards == {
         "chains-tiny": ("chains", "least-to-most"),
         "chains-tiny-chain-of-thought": ("chains", "chain-of-thought"),
+        "chains-tiny-zh": ("chains-zh", "least-to-most"),
+        "chains-tiny-zh-chain-of-thought": ("chains-zh", "chain-of-thought"),
         "scan-tiny": ("scan", "least-to-most"),
         "scan-tiny-direct": ("scan", "direct"),
     }

@@ -1,4 +1,4 @@
-"""The models of the experiment that come with the book: four, in half precision.
+"""The models of the experiment that come with the book: six, in half precision.
 
 ``python -m llmbook.book.experiment.ship runs/shipped --out llmbook/book/data`` trains and asks
 them, and puts them in place of those that are there. Each has a card, ``card.json``: how it was
@@ -29,6 +29,12 @@ SHIPPED = {
     "chains-tiny": Recipe("chains", "least-to-most", steps=4000, learning_rate=3e-3),
     "chains-tiny-chain-of-thought": Recipe(
         "chains", "chain-of-thought", steps=4000, learning_rate=3e-3
+    ),
+    "chains-tiny-zh": Recipe(
+        "chains", "least-to-most", language="zh", steps=4000, learning_rate=3e-3
+    ),
+    "chains-tiny-zh-chain-of-thought": Recipe(
+        "chains", "chain-of-thought", language="zh", steps=4000, learning_rate=3e-3
     ),
 }
 """Names of models for [`load`][llmbook.lm.load], and their recipes."""
