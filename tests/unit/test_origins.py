@@ -80,7 +80,10 @@ def test_a_drawing_keeps_its_width_and_grows_downwards():
     [
         (lambda: token_texts([]), "rows must be at least 1"),
         (lambda: token_texts([Row("1", [Token("a", "old")])]), "kind must be one of given, copied"),
-        (lambda: token_texts([Row("1", [])], legend={"old": "a"}), "kind must be one of given"),
+        (
+            lambda: token_texts([Row("1", [])], legend={"old": "a"}),  # type: ignore[dict-item]
+            "kind must be one of given",
+        ),
         (lambda: token_texts([Row("1", [])], width=10), "width must be at least 60 points, got 10"),
     ],
 )

@@ -181,6 +181,14 @@ def test_malformed_and_boundless_expressions_are_refused(expression):
     assert not scan.grade(Problem("turn left", "LEFT"), expression)
 
 
+@pytest.mark.parametrize("number", ["0", "x", "100000", "1000000000"])
+def test_the_numbers_that_may_stand_after_a_star_are_named(number):
+    message = rf"must have a number from 1 to 99,999 after \*, not {number}, got"
+    with pytest.raises(ValueError, match=message):
+        scan.expand(f"JUMP * {number}")
+    assert len(scan.expand("JUMP * 99999")) == 99_999
+
+
 def test_long_sums_do_not_take_long():
     assert len(scan.expand(" + ".join(["JUMP"] * 50_000))) == 50_000
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 
@@ -67,7 +67,7 @@ class Kind(NamedTuple):
 
     task: Task
     format: Format
-    options: Mapping[str, bool]
+    options: Mapping[str, Any]
 
 
 _FORMATS = [

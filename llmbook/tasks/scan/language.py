@@ -218,7 +218,7 @@ def expand(expression: str) -> list[str]:
             number = tokens[place + 1] if place + 1 < len(tokens) else "nothing"
             # Five digits at most: int() of a number without end takes long or fails.
             if not re.fullmatch("[1-9][0-9]{0,4}", number):
-                raise fail(f"must have a number after *, not {number}")
+                raise fail(f"must have a number from 1 to 99,999 after *, not {number}")
             check(len(actions) * int(number))  # before the list is made, unlike in a sum
             actions = actions * int(number)
             place += 2
