@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from llmbook.tasks._language import Language, check_language
 from llmbook.tasks.problem import Exemplar, Problem, Step
 
 
@@ -17,7 +18,7 @@ class Words(NamedTuple):
     between: str  # sentences
 
 
-WORDS = {
+WORDS: dict[Language, Words] = {
     "en": Words(
         story=" bo ann +3 ; ann 7 ; cy bo -2 ;",
         person="cy",
@@ -40,18 +41,17 @@ WORDS = {
 """Those of each language."""
 
 
-def words_of(language: str) -> Words:
+def words_of(language: Language) -> Words:
     """Those of a language.
 
     Raises:
         ValueError: If there is none of that name.
     """
-    if language not in WORDS:
-        raise ValueError(f"language must be 'en' or 'zh', got {language!r}")
+    check_language(language)
     return WORDS[language]
 
 
-def exemplar(problem: Problem, language: str = "en") -> Exemplar:
+def exemplar(problem: Problem, language: Language = "en") -> Exemplar:
     """A problem worked out in sentences."""
     words = words_of(language)
     given = [words.given.format(name=step.question, number=step.answer) for step in problem.steps]

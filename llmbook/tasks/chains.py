@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate
-from typing import Literal
 
 from llmbook._checks import check_at_least_one
 from llmbook.tasks._chain_words import exemplar, words_of
+from llmbook.tasks._language import Language, check_language
 from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Problem, Step
 from llmbook.tasks.task import Task
@@ -33,7 +33,6 @@ __all__ = [
     "NAMES",
     "PEOPLE",
     "TASKS",
-    "Language",
     "Story",
     "diaries",
     "grade",
@@ -43,8 +42,6 @@ __all__ = [
     "read_story",
     "sample_depths",
 ]
-
-Language = Literal["en", "zh"]
 
 NAMES: dict[Language, tuple[str, ...]] = {
     "en": ("ann", "bo", "cy", "dot", "eve", "gus", "ivy", "kim",
@@ -157,7 +154,7 @@ def make_story(
         check_at_least_one("depths", depth)
     if sum(depths) > (most := len(NAMES["en"])):
         raise ValueError(f"depths must add up to at most {most} people, got {sum(depths)}")
-    words_of(language)
+    check_language(language)
     names = iter(generator.sample(NAMES[language], sum(depths)))
     changes: dict[str, int] = {}
     before: dict[str, str] = {}

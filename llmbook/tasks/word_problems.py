@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from llmbook.tasks._language import Language, check_language
 from llmbook.tasks.answers import read_number
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.task import Task
@@ -32,7 +33,6 @@ _TYPED_CHINESE = """
 NAMES = tuple(_TYPED.split())
 """The people of the English stories."""
 
-Language = Literal["en", "zh"]
 Order = Literal["told", "reversed", "shuffled"]
 
 _SIZES = (2, 3, 4, 5, 6)
@@ -167,8 +167,7 @@ def problems(
     """
     if not 1 <= count <= _MOST:
         raise ValueError(f"count must be 1 to {_MOST:,}, got {count:,}")
-    if language not in _WORDS:
-        raise ValueError(f"language must be 'en' or 'zh', got {language!r}")
+    check_language(language)
     words, generator = _WORDS[language], random.Random(seed)
     sizes = _SIZES if size is None else (size,)
     if min(sizes) < 1 or distractors < 0 or max(sizes) + 1 + distractors > len(words.names):

@@ -393,6 +393,10 @@ def test_an_unfinished_folder_keeps_its_recipe(tmp_path, monkeypatch):
     del facts["recipe"]["language"]  # as in a folder that is older than the choice
     file.write_text(json.dumps(facts))
     train_model(recipe, tmp_path)
+    facts["recipe"]["gone"] = True  # a choice that is no longer there
+    file.write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="folder must be new or of this recipe"):
+        train_model(recipe, tmp_path)
 
 
 class Deadly(Recipe):

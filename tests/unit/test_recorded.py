@@ -24,9 +24,7 @@ def test_the_recorded_prompts_are_those_of_the_page(language):
     recorded = Trace.from_json(line)
     replies = {call.prompt: call.reply.text for call in recorded.calls}
     # The block's own script gives way to the recorded replies.
-    asked = block.replace("ScriptedModel(", "recorded_model(", 1).replace(
-        "import recorded_model", "import ScriptedModel"
-    )
+    asked = block.replace("ScriptedModel(", "recorded_model(")
     names = {"recorded_model": lambda script: ScriptedModel(lambda prompt: replies[prompt])}
     exec(asked, names)
     again = names["trace"]

@@ -16,16 +16,17 @@ plan and the same steps, but no step is a prompt of its own.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from llmbook._checks import check_at_least_one, check_positive
 from llmbook.prompting.shipped import MARKS
 from llmbook.tasks import chains, scan
+from llmbook.tasks._language import Language
 from llmbook.tokenizer import Tokenizer
 
-__all__ = ["DEEPEST", "FORMATS", "Piece", "Recipe", "tokenizer"]
+__all__ = ["DEEPEST", "FORMATS", "USUAL", "Piece", "Recipe", "tokenizer"]
 
 Task = Literal["scan", "chains"]
 Format = Literal["direct", "chain-of-thought", "bottom-up", "one-pass", "least-to-most"]
@@ -64,7 +65,7 @@ class Recipe:
 
     task: Task
     format: Format
-    language: chains.Language = "en"  # of chains; SCAN is English
+    language: Language = "en"  # of chains; SCAN is English
     token_shift: bool = True
     # In SCAN, of two thirds of the histories, which is about half of the rows of least-to-most, and
     # of 0.4 of the thoughts that join two clauses; a direct answer has none. In chains, where texts
@@ -114,6 +115,10 @@ class Recipe:
         return _LONGEST_HELD_OUT if self.held_out else scan.LONGEST_TO_LEARN
 
 
+USUAL = {field.name: field.default for field in fields(Recipe)}
+"""What each choice of a recipe is if it is not named."""
+
+
 class Piece(NamedTuple):
     """A part of a row."""
 
@@ -131,19 +136,19 @@ def target(text: str) -> Piece:
     return Piece(text, in_loss=True)
 
 
-def in_language(row: Row, language: chains.Language) -> Row:
+def in_language(row: Row, language: Language) -> Row:
     """A row in a language, from its English words; the names in it are in that language already."""
     return [Piece(_translated(piece.text, language), piece.in_loss) for piece in row]
 
 
-def _translated(text: str, language: chains.Language) -> str:
+def _translated(text: str, language: Language) -> str:
     if language == "en":
         return text
     return re.sub(r"[A-Za-z]+:?", lambda match: _CHINESE[match[0]], text)
 
 
 @cache
-def tokenizer(task: Task, language: chains.Language = "en") -> Tokenizer:
+def tokenizer(task: Task, language: Language = "en") -> Tokenizer:
     """A tokenizer with a token for each word, with the blank before it, and for each mark."""
     words = _WORDS[task].split()
     if task == "chains":

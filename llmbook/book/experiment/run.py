@@ -11,7 +11,7 @@ import os
 import random
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ import torch
 from llmbook._checks import check_at_least_one
 from llmbook._files import write_json
 from llmbook._progress import progress as progress_of
-from llmbook.book.experiment.recipe import DEEPEST, FORMATS, Format, Recipe, Task
+from llmbook.book.experiment.recipe import DEEPEST, FORMATS, USUAL, Format, Recipe, Task
 from llmbook.book.experiment.training import train_model
 from llmbook.evaluation import evaluate
 from llmbook.lm.gpt import OwnModel
@@ -168,12 +168,11 @@ _UNUSUAL = {
     "long_made_up": "long-made-up",
     "marked_end": "marked-end",
 }
-_USUAL = {field.name: field.default for field in fields(Recipe)}
 
 
 def name_of(recipe: Recipe) -> str:
     """Name of the folder of a recipe, such as ``scan-direct-no-shift-0``."""
-    parts = [short for name, short in _UNUSUAL.items() if getattr(recipe, name) != _USUAL[name]]
+    parts = [short for name, short in _UNUSUAL.items() if getattr(recipe, name) != USUAL[name]]
     if recipe.held_out:
         parts.append(f"held-out-{recipe.learning_rate:g}")
     return "-".join([recipe.task, recipe.format, *parts, str(recipe.seed)])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llmbook._files import read_json, write_json
-from llmbook.book.experiment.recipe import Recipe, tokenizer
+from llmbook.book.experiment.recipe import USUAL, Recipe, tokenizer
 from llmbook.book.experiment.rows import batches
 from llmbook.finetuning import answer_loss
 from llmbook.gpt import GPT, GPTConfig
@@ -69,7 +69,7 @@ def train_model(recipe: Recipe, folder: str | os.PathLike[str], *, progress: boo
     if path.exists():
         facts = read_json(path)
         kept = facts.get("recipe")
-        if not kept or Recipe(**kept) != recipe:  # a choice that it does not name is the usual one
+        if USUAL | (kept or {}) != asdict(recipe):
             raise ValueError(f"folder must be new or of this recipe, {folder} is of {kept}")
         if "tokens" in facts:  # the figures are written last
             return
