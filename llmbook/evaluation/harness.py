@@ -4,6 +4,7 @@ Problems are put in batches; every trace is kept, a line of JSON each, so that a
 read off again and an evaluation that was broken off goes on.
 """
 
+import lzma
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -105,7 +106,12 @@ def _failed(trace: Trace) -> bool:
 def read_transcript(path: str | os.PathLike[str]) -> list[Trace]:
     """The traces of a file that [`evaluate`][llmbook.evaluation.evaluate] wrote.
 
+    Args:
+        path: The file; one whose name ends in ``.xz`` is unpacked.
+
     Raises:
         ValueError: If a line is no trace; the error names it.
     """
-    return parse(Path(path), Path(path).read_bytes())[1]
+    path = Path(path)
+    data = path.read_bytes()
+    return parse(path, lzma.decompress(data) if path.suffix == ".xz" else data)[1]

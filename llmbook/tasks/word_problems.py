@@ -125,6 +125,7 @@ def problems(
     seed: int = 0,
     distractors: int = 0,
     order: Order = "told",
+    told_step: bool = False,
     language: Language = "en",
 ) -> list[Problem]:
     """Stories with a question, none of them twice.
@@ -136,6 +137,7 @@ def problems(
         distractors: People whom the answer does not depend on.
         order: ``"told"``: everybody comes after the person whom they are compared with;
             ``"reversed"``: before; ``"shuffled"``: anywhere.
+        told_step: Whether the number that the story tells is a step, too, before the first sum.
         language: ``"en"`` or ``"zh"``.
 
     Returns:
@@ -180,13 +182,18 @@ def problems(
     drawn: dict[tuple[str, str], Problem] = {}
     while len(drawn) < count:
         size = sizes[len(drawn) % len(sizes)]
-        problem = _make_problem(generator, words, size, distractors, order)
+        problem = _make_problem(generator, words, size, distractors, order, told_step)
         drawn[problem.context, problem.question] = problem
     return list(drawn.values())
 
 
 def _make_problem(
-    generator: random.Random, words: _Words, size: int, distractors: int, order: Order
+    generator: random.Random,
+    words: _Words,
+    size: int,
+    distractors: int,
+    order: Order,
+    told_step: bool,
 ) -> Problem:
     """A story of a chain of people, each compared with the one before, and others among them."""
     scene = generator.choice(words.scenes)
@@ -208,7 +215,8 @@ def _make_problem(
         facts.reverse()
     elif order == "shuffled":
         generator.shuffle(facts)
-    steps = tuple(Step(_ask(words, scene, fact.name), str(fact.number)) for fact in chain[1:])
+    asked = chain if told_step else chain[1:]
+    steps = tuple(Step(_ask(words, scene, fact.name), str(fact.number)) for fact in asked)
     context = words.between.join(fact.sentence for fact in facts)
     return Problem(steps[-1].question, steps[-1].answer, size=size, steps=steps, context=context)
 

@@ -1,0 +1,138 @@
+"""The forms in which one task is put to a model, with the same exemplars in each.
+
+Every answer stands in one line, and a blank line ends a problem with all its questions. So what
+ends a text is the same in each form, and a model that has seen the exemplars knows when to stop.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from llmbook.prompting import (
+    ChainOfThought,
+    FewShot,
+    KnownPlanner,
+    LeastToMost,
+    ModelPlanner,
+    OnePassLeastToMost,
+    PromptTemplate,
+    Strategy,
+)
+from llmbook.tasks._language import Language
+from llmbook.tasks.problem import Exemplar
+from llmbook.tasks.task import Task
+
+__all__ = ["LIMIT", "STEP_LIMIT", "WORDS", "Shown", "Words", "forms"]
+
+LIMIT = 500
+"""The most tokens of a text that holds a whole solution or plan. The longest that is right needs
+fewer, so that what is cut off has gone wrong before."""
+
+STEP_LIMIT = 100
+"""The most tokens of the answer to a sub-problem."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a language marks questions, answers, plans and the end of a chain of thought."""
+
+    question: str
+    answer: str
+    plan: str
+    result: str
+    between: str  # sentences
+
+
+WORDS: dict[Language, Words] = {
+    "en": Words("Q: ", "A: ", "Plan:", "The answer is {answer}.", " "),
+    "zh": Words("问：", "答：", "步骤：", "答案是 {answer}。", ""),
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An exemplar, and its plan as a model is to write it."""
+
+    exemplar: Exemplar  # its rationale is the chain of thought, without the answer
+    plan: str
+
+
+def forms(
+    task: Task,
+    shown: Sequence[Shown],
+    *,
+    read_plan: Callable[[str], list[str]],
+    read_step: Callable[[str], str | None],
+    planning: Sequence[Shown] = (),
+    plan_ends: tuple[str, ...] = ("\n\n",),
+    plan_begins: str = "",
+    top_down: bool = False,
+) -> dict[str, Strategy]:
+    """The forms of a task, by their names.
+
+    Args:
+        task: The task: its language and how its answers are read.
+        shown: The exemplars.
+        read_plan: From a plan as a model wrote it to its sub-problems.
+        read_step: From the answer to a sub-problem to what it says.
+        planning: The exemplars of plans, and of texts that begin with one; the same as the others,
+            if not given.
+        plan_ends: What ends a plan.
+        plan_begins: What every plan begins with, given to the model.
+        top_down: Whether plans go from the problem down.
+
+    Returns:
+        Few-shot, chain of thought, least-to-most in one pass, least-to-most, and least-to-most
+        whose plan is known.
+    """
+    words = WORDS["zh" if task.language == "zh" else "en"]
+    exemplars = tuple(one.exemplar for one in shown)
+    planned = tuple(replace(one.exemplar, rationale=one.plan) for one in planning or shown)
+    turn = f"{words.question}{{question}}\n{words.answer}{{answer}}\n"
+    plan = f"{words.question}{{question}}\n{words.plan}\n"
+    plain = PromptTemplate(
+        exemplar=f"{turn}\n",
+        context="{context}\n",
+        turn=turn,
+        question=f"{words.question}{{question}}\n{words.answer.rstrip()}",
+        stop=("\n",),
+    )
+    solution = f"{{rationale}}{words.between}{words.result}"
+    thinking = replace(
+        plain, exemplar=f"{words.question}{{question}}\n{words.answer}{solution}\n\n"
+    )
+    planning = replace(
+        plain, exemplar=f"{plan}{{rationale}}\n\n", question=plan + plan_begins, stop=plan_ends
+    )
+    at_once = replace(planning, exemplar=f"{plan}{{rationale}}\n{{steps}}\n", stop=("\n\n",))
+    least_to_most = LeastToMost(
+        planner=ModelPlanner(
+            template=planning,
+            exemplars=planned,
+            parse=read_plan,
+            top_down=top_down,
+            max_subproblems=30,
+            max_new_tokens=LIMIT,
+        ),
+        template=replace(plain, exemplar="{steps}\n"),
+        exemplars=exemplars,
+        parse_answer=read_step,
+        raw_history=True,
+        max_new_tokens=STEP_LIMIT,
+    )
+    return {
+        "few-shot": FewShot(
+            template=plain, exemplars=exemplars, parse_answer=task.parse, max_new_tokens=LIMIT
+        ),
+        "chain of thought": ChainOfThought(
+            template=thinking, exemplars=exemplars, parse_answer=task.parse, max_new_tokens=LIMIT
+        ),
+        "one pass": OnePassLeastToMost(
+            template=at_once,
+            exemplars=planned,
+            parse_answer=read_step,
+            max_subproblems=30,
+            max_new_tokens=LIMIT,
+        ),
+        "least-to-most": least_to_most,
+        "least-to-most, planned": replace(least_to_most, planner=KnownPlanner()),
+    }

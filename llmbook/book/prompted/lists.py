@@ -1,0 +1,102 @@
+"""Prompts for the last letters of spelled words, and for the last characters of Chinese ones.
+
+A list may be longer than those of the exemplars, which have two, three and four words. English
+words are spelled, for a model that reads `coffee` as one token does not see its letters. Chinese
+words of two or three characters need no spelling where the vocabulary has few of them whole.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from llmbook import tasks
+from llmbook.book.prompted.forms import Shown
+from llmbook.prompting import read_list
+from llmbook.tasks import last_characters, last_letters
+from llmbook.tasks._language import Language
+from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.task import Task
+
+__all__ = ["read_plan", "shown", "task"]
+
+_MARK = {"en": ", ", "zh": "、"}
+_LISTS: dict[Language, tuple[str, ...]] = {
+    "en": (
+        "g-a-r-d-e-n, p-o-c-k-e-t",
+        "m-u-s-i-c, p-l-a-n-e-t, w-i-n-t-e-r",
+        "h-o-u-s-e, a-p-p-l-e, t-i-g-e-r, b-r-e-a-d",
+    ),
+    "zh": ("花园、口袋", "音乐、星球、冬天", "苹果、老虎、桌子、面包"),
+}
+
+
+def task(language: Language) -> Task:
+    """The task, whose sub-problems begin with one word.
+
+    Args:
+        language: ``"en"`` or ``"zh"``.
+
+    Returns:
+        The task.
+    """
+    usual = tasks.get("last-letters-spelled" if language == "en" else "last-characters")
+
+    def sample(count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
+        return [_with_steps(p, language) for p in usual.problems(count, size=size, seed=seed)]
+
+    return replace(usual, sample=sample)
+
+
+def _solve(words: str) -> str:
+    return last_letters.solve(words) if words.isascii() else last_characters.solve(words)
+
+
+def _beginnings(words: str, language: Language) -> list[str]:
+    """The list of one word, of two, and so on."""
+    mark = _MARK[language]
+    each = words.split(mark)
+    return [mark.join(each[:length]) for length in range(1, len(each) + 1)]
+
+
+def _with_steps(problem: Problem, language: Language) -> Problem:
+    parts = _beginnings(problem.question, language)
+    return replace(problem, steps=tuple(Step(part, _solve(part)) for part in parts))
+
+
+def _end(word: str) -> str:
+    if word.isascii():
+        return f'"{word}" ends in "{word[-1]}".'
+    return f"“{word}”的最后一个字是“{word[-1]}”。"
+
+
+def _step(words: str, language: Language) -> Step:
+    """What is written to solve a sub-problem: one letter is added to what was found before."""
+    *before, last = words.split(_MARK[language])
+    joined = _solve(words)
+    if language == "en":
+        known = f'Before: "{_solve(", ".join(before))}". ' if before else ""
+        return Step(words, f'{known}{_end(last)} Joined: "{joined}".')
+    known = f"前面是“{_solve('、'.join(before))}”。" if before else ""
+    return Step(words, f"{known}{_end(last)}连起来是“{joined}”。")
+
+
+def _shown(words: str, language: Language) -> Shown:
+    parts = _beginnings(words, language)
+    between = " " if language == "en" else ""
+    exemplar = Exemplar(
+        words,
+        f'"{_solve(words)}"' if language == "en" else f"“{_solve(words)}”",
+        rationale=between.join(map(_end, words.split(_MARK[language]))),
+        steps=tuple(_step(part, language) for part in parts),
+    )
+    plan = "\n".join(f"{number}. {part}" for number, part in enumerate(parts, 1))
+    return Shown(exemplar, plan)
+
+
+def shown(language: Language) -> tuple[Shown, ...]:
+    """The exemplars."""
+    return tuple(map(partial(_shown, language=language), _LISTS[language]))
+
+
+def read_plan(text: str) -> list[str]:
+    """The items of a numbered list whose first number was given."""
+    return read_list(f"1.{text}", separator="\0")

@@ -1,0 +1,155 @@
+r"""Prompts for word problems that are told out of order, in the forms that are compared.
+
+A story tells of people in any order, and of some whom the question does not need, so that one must
+find out whom it depends on before anything can be added up. Every form has the same three stories
+as exemplars, with two and three sums, and shows them solved with the same care: what is looked up
+stands in the words of the story, from the question down to a number that is told, and the sums go
+up again.
+"""
+
+import re
+from dataclasses import replace
+from functools import partial
+
+from llmbook import tasks
+from llmbook.book.prompted.forms import WORDS, Shown
+from llmbook.tasks import word_problems
+from llmbook.tasks._language import Language
+from llmbook.tasks.problem import Exemplar, Problem, Step
+from llmbook.tasks.sentences import split_sentences
+from llmbook.tasks.task import Task
+
+__all__ = ["read_plan", "read_step", "shown", "task"]
+
+_DISTRACTORS = 2
+
+
+_KNOWN = {"en": "Known.", "zh": "已知。"}  # what a plan ends in
+_SO = {"en": "So ", "zh": "所以"}
+
+
+def _shown(language: Language, story: str, ask: str, sums: str, says: str) -> Shown:
+    """A story solved in each form, from its sums: ``"Eve 6; Finn 6 * 2 = 12"``."""
+    between = WORDS[language].between
+    people = [part.strip().partition(" ")[::2] for part in sums.split(";")]
+    facts = split_sentences(story)
+    # What the story says of each person of the chain, from the one whose number it tells.
+    told = [next(fact for fact in facts if fact.startswith(name)) for name, _ in people]
+    results = [says.format(name, result) for name, result in people]
+    questions = [ask.format(name) for name, _ in people]
+    answers = [told[0], *(between.join(pair) for pair in zip(told[1:], results[1:], strict=True))]
+    asked = [between.join(pair) for pair in zip(questions, told, strict=True)]
+    exemplar = Exemplar(
+        questions[-1],
+        people[-1][1].rpartition(" ")[2],
+        rationale=f"{between.join(told[::-1])}{between}{_SO[language]}{between.join(results[1:])}",
+        steps=tuple(map(Step, questions, answers)),
+        context=story,
+    )
+    return Shown(exemplar, f"{chr(10).join(asked[::-1])}{between}{_KNOWN[language]}")
+
+
+_STORIES: dict[Language, tuple[Shown, ...]] = {
+    "en": (
+        _shown(
+            "en",
+            "Finn picked twice as many apples as Eve. Gus picked 4 fewer apples than Finn. Eve "
+            "picked 6 apples. Ray picked 5 apples.",
+            "How many apples did {} pick?",
+            "Eve 6; Finn 6 * 2 = 12; Gus 12 - 4 = 8",
+            "{} picked {} apples.",
+        ),
+        _shown(
+            "en",
+            "Ida wrote 2 fewer letters than Hal. Jon wrote 9 letters. Kim wrote 4 letters. Hal "
+            "wrote 3 times as many letters as Kim.",
+            "How many letters did {} write?",
+            "Kim 4; Hal 4 * 3 = 12; Ida 12 - 2 = 10",
+            "{} wrote {} letters.",
+        ),
+        _shown(
+            "en",
+            "Ned has twice as many marbles as Mia. Leo has 5 marbles. Olga has 3 fewer marbles "
+            "than Ned. Tom has 2 more marbles than Leo. Mia has 4 more marbles than Leo.",
+            "How many marbles does {} have?",
+            "Leo 5; Mia 5 + 4 = 9; Ned 9 * 2 = 18; Olga 18 - 3 = 15",
+            "{} has {} marbles.",
+        ),
+    ),
+    "zh": (
+        _shown(
+            "zh",
+            "小强摘的苹果是小华的 2 倍。小芳摘的苹果比小强少 4 个。小华摘了 6 个苹果。"
+            "小杰摘了 5 个苹果。",
+            "{}摘了多少个苹果？",
+            "小华 6; 小强 6 * 2 = 12; 小芳 12 - 4 = 8",
+            "{}摘了 {} 个苹果。",
+        ),
+        _shown(
+            "zh",
+            "小雪写的信比小雨少 2 封。小文写了 9 封信。小武写了 4 封信。小雨写的信是小武的 3 倍。",
+            "{}写了多少封信？",
+            "小武 4; 小雨 4 * 3 = 12; 小雪 12 - 2 = 10",
+            "{}写了 {} 封信。",
+        ),
+        _shown(
+            "zh",
+            "小刚的弹珠是小红的 2 倍。小明有 5 颗弹珠。小丽的弹珠比小刚少 3 颗。"
+            "小梅的弹珠比小明多 2 颗。小红的弹珠比小明多 4 颗。",
+            "{}有多少颗弹珠？",
+            "小明 5; 小红 5 + 4 = 9; 小刚 9 * 2 = 18; 小丽 18 - 3 = 15",
+            "{}有 {} 颗弹珠。",
+        ),
+    ),
+}
+
+
+def task(language: Language) -> Task:
+    """The task: stories in any order, with people whom the question does not need.
+
+    Args:
+        language: ``"en"`` or ``"zh"``.
+
+    Returns:
+        The task.
+    """
+    usual = tasks.get("word-problems" if language == "en" else "word-problems-zh")
+    return replace(usual, sample=partial(_sample, language=language))
+
+
+def shown(language: Language) -> tuple[Shown, ...]:
+    """The exemplars."""
+    return _STORIES[language]
+
+
+def read_step(text: str) -> str | None:
+    """The number that a step ends in."""
+    return next(reversed(_NUMBER.findall(text)), None)
+
+
+def read_plan(text: str) -> list[str]:
+    """The questions of a plan, each of which has the sentence beside it that it hangs on."""
+    return [part for part in split_sentences(text) if part.endswith(("?", "？"))]
+
+
+def _sample(
+    count: int, *, size: int | None = None, seed: int = 0, language: Language = "en"
+) -> list[Problem]:
+    """Problems of the task."""
+    drawn = word_problems.problems(
+        10 * count,
+        size=size,
+        seed=seed,
+        distractors=_DISTRACTORS,
+        order="shuffled",
+        told_step=True,
+        language=language,
+    )
+    # Of the English verbs those that are the same in a story and in a question: a small model asks
+    # "How many did Bo found?", which it can answer, but a comparison of plans would not count it.
+    kept = [p for p in drawn if language == "zh" or _SAME_VERB.search(p.context)]
+    return kept[:count]
+
+
+_SAME_VERB = re.compile(r"\b(has|owns|read)\b")
+_NUMBER = re.compile("[0-9]+")

@@ -1,0 +1,167 @@
+"""The suite for a real model: the same exemplars in each form, and figures from transcripts."""
+
+import json
+import lzma
+import re
+
+import pytest
+
+from llmbook.book.prompted import __main__ as command
+from llmbook.book.prompted.forms import WORDS
+from llmbook.book.prompted.run import KEPT, Cell, ask, cells, load_cells
+from llmbook.book.prompted.suite import SUITE
+from llmbook.book.prompted.table import table
+from llmbook.evaluation import score
+from llmbook.evaluation.transcript import settings_of
+from llmbook.lm import ScriptedModel
+from llmbook.prompting import OnePassLeastToMost
+
+TASKS = [*SUITE]
+FORMS = ["few-shot", "chain of thought", "one pass", "least-to-most", "least-to-most, planned"]
+
+
+def last_question(prompt, language):
+    mark = WORDS[language].question
+    return prompt.rpartition(mark)[2].partition("\n")[0]
+
+
+def knowing(posed, form, problems):
+    """A model that writes what the exemplars of a form show, and is always right."""
+    language = "zh" if posed.task.language == "zh" else "en"
+    words, strategy = WORDS[language], posed.forms[form]
+    whole = {(p.context, p.question): p for p in problems}
+    steps = {(p.context, step.question): step for p in problems for step in p.steps}
+    planner = posed.forms["least-to-most"].planner
+
+    def plan_of(problem):
+        questions = [step.question for step in problem.steps]
+        if planner.top_down:
+            return "\n".join(questions[::-1])
+        listed = [f"{number}. {question}" for number, question in enumerate(questions, 1)]
+        return "\n".join(listed).removeprefix("1.")
+
+    def reply(prompt):
+        question = last_question(prompt, language)
+        context = prompt.rpartition("\n\n")[2].partition("\n")[0]
+        context = context if not context.startswith(words.question) else ""
+        if prompt.endswith(words.answer.rstrip()):
+            if form == "chain of thought":
+                answer = whole[context, question].answer
+                return f" … {words.result.format(answer=answer)}"
+            return f" {steps[context, question].answer}"
+        problem = whole[context, question]
+        if isinstance(strategy, OnePassLeastToMost):
+            turns = "".join(
+                strategy.template.turn.format(question=step.question, answer=step.answer)
+                for step in problem.steps
+            )
+            return f"{plan_of(problem)}\n{turns}"
+        return plan_of(problem)
+
+    return ScriptedModel(reply)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_that_follows_the_exemplars_is_right(name, form, tmp_path):
+    posed = SUITE[name]()
+    assert [*posed.forms] == FORMS
+    size = posed.sizes[0]
+    problems = posed.task.problems(3, size=size)
+    cell = Cell(name, size, form)
+    traces = ask(knowing(posed, form, problems), cell, tmp_path, count=3)
+    assert score(traces, posed.task.grade).right == 3
+    assert not any(trace.issues for trace in traces)
+    assert load_cells(folder=tmp_path) == {cell: traces}
+    assert "3 of 3" in table({cell: traces})
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_exemplars_are_right_in_every_form(name):
+    posed = SUITE[name]()
+    least_to_most = posed.forms["least-to-most"]
+    planner, task = least_to_most.planner, posed.task
+    for exemplar in least_to_most.exemplars:
+        for step in exemplar.steps:
+            said = least_to_most.parse_answer(step.answer)
+            assert said and said == task.parse(step.answer), step
+        assert task.parse(exemplar.steps[-1].answer) == task.parse(exemplar.answer)
+        conclusion = f"{exemplar.rationale} {exemplar.answer}"
+        assert task.parse(conclusion) == task.parse(exemplar.answer)
+    for exemplar in planner.exemplars:
+        given = planner.template.question.rpartition("\n")[2]
+        text = exemplar.rationale.removeprefix(given)
+        for stop in planner.template.stop:
+            text = text.partition(stop)[0]
+        read = planner.parse(text)
+        assert (read[::-1] if planner.top_down else read) == [s.question for s in exemplar.steps]
+    shown = {
+        form: {(exemplar.context, exemplar.question) for exemplar in strategy.exemplars}
+        for form, strategy in posed.forms.items()
+    }
+    assert shown["few-shot"] == shown["chain of thought"] == shown["least-to-most"]
+    asked = {
+        (problem.context, problem.question)
+        for size in posed.sizes
+        for problem in task.problems(100, size=size)
+    }
+    assert not asked & set().union(*shown.values())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_exemplar_is_longer_than_the_problems(name):
+    posed = SUITE[name]()
+    longest = max(len(exemplar.steps) for exemplar in posed.forms["least-to-most"].exemplars)
+    [problem] = posed.task.problems(1, size=posed.sizes[-1])
+    assert len(problem.steps) > longest
+
+
+def test_the_problems_of_stories_are_told_out_of_order_with_people_too_many():
+    for language in "en", "zh":
+        posed = SUITE["stories" if language == "en" else "stories-zh"]()
+        problems = posed.task.problems(100, size=4)
+        assert len({(p.context, p.question) for p in problems}) == 100
+        assert posed.task.problems(50, size=4) == problems[:50]
+        sentences = [len(re.findall(r"[.。]", problem.context)) for problem in problems]
+        assert {*sentences} == {7}  # five people of the chain, two beside it
+        assert all(len(problem.steps) == 5 for problem in problems)
+
+
+def test_the_command_asks_once_and_prints_the_table(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def model(prompt):
+        asked.append(prompt)
+        return " 12"
+
+    monkeypatch.setattr(command, "load", lambda name, *, chat: ScriptedModel(model))
+    options = ["--model", "http://127.0.0.1:1/v1#m", "--out", str(tmp_path), "--count", "2"]
+    command.main([*options, "--only", "stories-4-few"])
+    assert "of 2" in capsys.readouterr().out and len(asked) == 2
+    command.main([*options, "--only", "stories-4-few"])
+    assert len(asked) == 2
+    command.main([*options, "--count", "3", "--only", "stories-4-few"])
+    assert len(asked) == 3  # more problems go on where it was
+    with pytest.raises(SystemExit):
+        command.main([*options, "--only", "nothing"])
+    assert "--only must be what a cell begins with" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        ask(ScriptedModel({}), next(cells()), tmp_path, count=0)
+
+
+def test_the_kept_transcripts_are_of_these_prompts_and_problems():
+    """What the book shows was answered to the prompts that its code writes today."""
+    kept = load_cells()
+    assert kept
+    for cell, traces in kept.items():
+        posed = SUITE[cell.task]()
+        problems = posed.task.problems(len(traces), size=cell.size)
+        assert [trace.problem for trace in traces] == problems
+        first = lzma.decompress((KEPT / f"{cell.stem}.jsonl.xz").read_bytes()).split(b"\n", 1)[0]
+        settings = json.loads(first)["settings"]
+        assert (
+            settings["strategy"]
+            == settings_of(posed.forms[cell.form], ScriptedModel({}))["strategy"]
+        )
+        assert settings["model"]["name"] == "qwen2.5-coder-1.5b-instruct"
+    assert sum(path.stat().st_size for path in KEPT.iterdir()) < 3_000_000
