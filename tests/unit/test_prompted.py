@@ -9,6 +9,7 @@ import pytest
 from llmbook.book.prompted import __main__ as command
 from llmbook.book.prompted.forms import WORDS
 from llmbook.book.prompted.run import KEPT, Cell, ask, cells, load_cells
+from llmbook.book.prompted.stories import needed
 from llmbook.book.prompted.suite import SUITE
 from llmbook.book.prompted.table import table
 from llmbook.evaluation import score
@@ -125,6 +126,13 @@ def test_the_problems_of_stories_are_told_out_of_order_with_people_too_many():
         sentences = [len(re.findall(r"[.。]", problem.context)) for problem in problems]
         assert {*sentences} == {7}  # five people of the chain, two beside it
         assert all(len(problem.steps) == 5 for problem in problems)
+        for problem in problems:
+            first, *others = needed(problem)
+            assert len(others) == 4 and not re.search("than|as many|比|倍", first)
+            # Each is compared with the one before, the last is who is asked about.
+            names = [fact[:2] if language == "zh" else fact.split()[0] for fact in (first, *others)]
+            assert all(name in fact for name, fact in zip(names, others, strict=False))
+            assert names[-1] in problem.question
 
 
 def test_the_command_asks_once_and_prints_the_table(tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.sentences import split_sentences
 from llmbook.tasks.task import Task
 
-__all__ = ["read_plan", "read_step", "shown", "task"]
+__all__ = ["needed", "read_plan", "read_step", "shown", "task"]
 
 _DISTRACTORS = 2
 
@@ -130,6 +130,22 @@ def read_step(text: str) -> str | None:
 def read_plan(text: str) -> list[str]:
     """The questions of a plan, each of which has the sentence beside it that it hangs on."""
     return [part for part in split_sentences(text) if part.endswith(("?", "？"))]
+
+
+def needed(problem: Problem) -> list[str]:
+    """The sentences of a story that the answer depends on, from the number that is told up."""
+    facts = split_sentences(problem.context)
+    return [
+        fact
+        for step in problem.steps
+        for fact in facts
+        if _person(fact, 0) == _person(step.question, -2)
+    ]
+
+
+def _person(sentence: str, place: int) -> str:
+    """The name in a sentence: a word at that place, and in Chinese the first two characters."""
+    return sentence.split()[place] if sentence.isascii() else sentence[:2]
 
 
 def _sample(
