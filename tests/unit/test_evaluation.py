@@ -1,6 +1,7 @@
 """Evaluation: figures that can be checked by hand, and files that survive a break."""
 
 import json
+import lzma
 import math
 import statistics
 import subprocess
@@ -206,6 +207,9 @@ def test_after_a_break_nothing_is_asked_twice(tmp_path, damage, task):
     assert [trace.problem for trace in traces] == PROBLEMS
     assert score(traces, same) == Score(10, 10)
     assert read_transcript(file) == traces
+    packed = tmp_path / "packed.jsonl.xz"
+    packed.write_bytes(lzma.compress(file.read_bytes()))
+    assert read_transcript(packed) == traces
     third = Recorder(plus_one)
     assert evaluate(ZeroShot(), third, PROBLEMS, transcript=file) == traces and not third.calls
     assert len(file.read_text().splitlines()) == 11  # with that of task and settings

@@ -74,7 +74,7 @@ def test_a_model_that_follows_the_exemplars_is_right(name, form, tmp_path):
     assert score(traces, posed.task.grade).right == 3
     assert not any(trace.issues for trace in traces)
     assert load_cells(folder=tmp_path) == {cell: traces}
-    assert "3 of 3" in table({cell: traces})
+    assert "3/3" in table({cell: traces})
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -145,7 +145,7 @@ def test_the_command_asks_once_and_prints_the_table(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(command, "load", lambda name, *, chat: ScriptedModel(model))
     options = ["--model", "http://127.0.0.1:1/v1#m", "--out", str(tmp_path), "--count", "2"]
     command.main([*options, "--only", "stories-4-few"])
-    assert "of 2" in capsys.readouterr().out and len(asked) == 2
+    assert "/2 " in capsys.readouterr().out and len(asked) == 2
     command.main([*options, "--only", "stories-4-few"])
     assert len(asked) == 2
     command.main([*options, "--count", "3", "--only", "stories-4-few"])

@@ -100,13 +100,13 @@ def forms(
     thinking = replace(
         plain, exemplar=f"{words.question}{{question}}\n{words.answer}{solution}\n\n"
     )
-    planning = replace(
+    outlining = replace(
         plain, exemplar=f"{plan}{{rationale}}\n\n", question=plan + plan_begins, stop=plan_ends
     )
-    at_once = replace(planning, exemplar=f"{plan}{{rationale}}\n{{steps}}\n", stop=("\n\n",))
+    at_once = replace(outlining, exemplar=f"{plan}{{rationale}}\n{{steps}}\n", stop=("\n\n",))
     least_to_most = LeastToMost(
         planner=ModelPlanner(
-            template=planning,
+            template=outlining,
             exemplars=planned,
             parse=read_plan,
             top_down=top_down,
