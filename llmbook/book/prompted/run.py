@@ -16,7 +16,7 @@ from llmbook.evaluation import evaluate, read_transcript
 from llmbook.lm import LanguageModel
 from llmbook.prompting import Trace
 
-__all__ = ["KEPT", "Cell", "Cells", "ask", "load_cells"]
+__all__ = ["KEPT", "Cell", "Cells", "ask", "cells", "load_cells"]
 
 KEPT = DATA / "prompted"
 """The transcripts of the book's own run, packed by xz."""
