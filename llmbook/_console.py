@@ -1,9 +1,10 @@
-"""What programs run from a console share: where they write to, and the signs that it can show."""
+"""What programs run from a console share: where they write to, what it shows, and how wide."""
 
 import argparse
 import codecs
 import io
 import sys
+import unicodedata
 from pathlib import Path
 
 _PLAIN_SIGNS = {"├": "|", "└": "`", "│": "|", "─": "-", "→": "->", "×": "x", "…": "..."}
@@ -34,6 +35,11 @@ def print_whatever_comes() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="llmbook.signs")
+
+
+def columns(text: str) -> int:
+    """How many letters wide a text is, where a Chinese character counts as two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

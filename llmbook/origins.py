@@ -13,7 +13,6 @@ A number that had to be worked out counts as copied if it happens to stand elsew
 the least that a call had to find. [`token_texts`][llmbook.origins.token_texts] draws the tokens.
 """
 
-import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -23,6 +22,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from llmbook._console import columns
 from llmbook.plots import PALETTE, style
 from llmbook.prompting.trace import Trace
 
@@ -213,7 +213,7 @@ def _draw_tokens(axes: Axes, tokens: Sequence[Token], y: float, width: float) ->
     words = [Token(text.strip(), kind) for text, kind in tokens if text.strip()]
     x = _GUTTER
     for word in words:
-        size = _LETTER * _columns(word.text) + 2 * _PAD
+        size = _LETTER * columns(word.text) + 2 * _PAD
         if x > _GUTTER and x + size > width:
             x, y = _GUTTER, y + _LINE
         _draw_token(axes, word, x, y, size)
@@ -246,8 +246,3 @@ def _draw_token(axes: Axes, token: Token, x: float, y: float, size: float) -> No
         weight="bold" if token.kind == "new" else "normal",
         ha="center",
     )
-
-
-def _columns(text: str) -> int:
-    """How many letters wide a text is, where a Chinese character counts as two."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

@@ -17,14 +17,14 @@ from llmbook.prompting.strategies import (
 from llmbook.prompting.template import PromptTemplate
 from llmbook.tasks.task import Task
 
-__all__ = ["StrategyName", "strategy_for"]
+__all__ = ["MARKS", "Marks", "StrategyName", "strategy_for"]
 
 StrategyName = Literal[
     "zero-shot", "few-shot", "chain-of-thought", "self-consistency", "least-to-most"
 ]
 
 
-class _Marks(NamedTuple):
+class Marks(NamedTuple):
     """What stands before question, answer and plan, and how a chain of thought concludes."""
 
     question: str
@@ -33,10 +33,11 @@ class _Marks(NamedTuple):
     conclusion: str
 
 
-_MARKS = {
-    "en": _Marks("Q: {question}", "A: ", "Plan: ", " The answer is {answer}."),
-    "zh": _Marks("问：{question}", "答：", "步骤：", "答案是 {answer}。"),
+MARKS = {
+    "en": Marks("Q: {question}", "A: ", "Plan: ", " The answer is {answer}."),
+    "zh": Marks("问：{question}", "答：", "步骤：", "答案是 {answer}。"),
 }
+"""Those of each language."""
 
 
 def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strategy:
@@ -55,7 +56,7 @@ def strategy_for(task: Task, name: str, *, max_new_tokens: int = 256) -> Strateg
         ValueError: If there is none of that name.
     """
     limit, parse, exemplars = max_new_tokens, task.parse, task.exemplars
-    marks = _MARKS[task.language]
+    marks = MARKS[task.language]
     turn = f"{marks.question}\n{marks.answer}{{answer}}\n\n"
     template = PromptTemplate(
         exemplar=turn,

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from llmbook.book.prompted import __main__ as command
-from llmbook.book.prompted.forms import WORDS
 from llmbook.book.prompted.run import KEPT, Cell, ask, cells, load_cells
 from llmbook.book.prompted.stories import needed
 from llmbook.book.prompted.suite import SUITE
@@ -16,20 +15,21 @@ from llmbook.evaluation import score
 from llmbook.evaluation.transcript import settings_of
 from llmbook.lm import ScriptedModel
 from llmbook.prompting import OnePassLeastToMost
+from llmbook.prompting.presets import MARKS
 
 TASKS = [*SUITE]
 FORMS = ["few-shot", "chain of thought", "one pass", "least-to-most", "least-to-most, planned"]
 
 
 def last_question(prompt, language):
-    mark = WORDS[language].question
+    mark = MARKS[language].question.partition("{")[0]
     return prompt.rpartition(mark)[2].partition("\n")[0]
 
 
 def knowing(posed, form, problems):
     """A model that writes what the exemplars of a form show, and is always right."""
-    language = "zh" if posed.task.language == "zh" else "en"
-    words, strategy = WORDS[language], posed.forms[form]
+    language = posed.task.language
+    marks, strategy = MARKS[language], posed.forms[form]
     whole = {(p.context, p.question): p for p in problems}
     steps = {(p.context, step.question): step for p in problems for step in p.steps}
     planner = posed.forms["least-to-most"].planner
@@ -44,11 +44,11 @@ def knowing(posed, form, problems):
     def reply(prompt):
         question = last_question(prompt, language)
         context = prompt.rpartition("\n\n")[2].partition("\n")[0]
-        context = context if not context.startswith(words.question) else ""
-        if prompt.endswith(words.answer.rstrip()):
+        context = context if not context.startswith(marks.question.partition("{")[0]) else ""
+        if prompt.endswith(marks.answer.rstrip()):
             if form == "chain of thought":
                 answer = whole[context, question].answer
-                return f" … {words.result.format(answer=answer)}"
+                return f" … {marks.conclusion.format(answer=answer)}"
             return f" {steps[context, question].answer}"
         problem = whole[context, question]
         if isinstance(strategy, OnePassLeastToMost):
@@ -65,7 +65,7 @@ def knowing(posed, form, problems):
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_model_that_follows_the_exemplars_is_right(name, form, tmp_path):
-    posed = SUITE[name]()
+    posed = SUITE[name]
     assert [*posed.forms] == FORMS
     size = posed.sizes[0]
     problems = posed.task.problems(3, size=size)
@@ -79,7 +79,7 @@ def test_a_model_that_follows_the_exemplars_is_right(name, form, tmp_path):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_exemplars_are_right_in_every_form(name):
-    posed = SUITE[name]()
+    posed = SUITE[name]
     least_to_most = posed.forms["least-to-most"]
     planner, task = least_to_most.planner, posed.task
     for exemplar in least_to_most.exemplars:
@@ -111,7 +111,7 @@ def test_exemplars_are_right_in_every_form(name):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_exemplar_is_longer_than_the_problems(name):
-    posed = SUITE[name]()
+    posed = SUITE[name]
     longest = max(len(exemplar.steps) for exemplar in posed.forms["least-to-most"].exemplars)
     [problem] = posed.task.problems(1, size=posed.sizes[-1])
     assert len(problem.steps) > longest
@@ -119,7 +119,7 @@ def test_no_exemplar_is_longer_than_the_problems(name):
 
 def test_the_problems_of_stories_are_told_out_of_order_with_people_too_many():
     for language in "en", "zh":
-        posed = SUITE["stories" if language == "en" else "stories-zh"]()
+        posed = SUITE["stories" if language == "en" else "stories-zh"]
         problems = posed.task.problems(100, size=4)
         assert len({(p.context, p.question) for p in problems}) == 100
         assert posed.task.problems(50, size=4) == problems[:50]
@@ -162,7 +162,7 @@ def test_the_kept_transcripts_are_of_these_prompts_and_problems():
     kept = load_cells()
     assert kept
     for cell, traces in kept.items():
-        posed = SUITE[cell.task]()
+        posed = SUITE[cell.task]
         problems = posed.task.problems(len(traces), size=cell.size)
         assert [trace.problem for trace in traces] == problems
         first = lzma.decompress((KEPT / f"{cell.stem}.jsonl.xz").read_bytes()).split(b"\n", 1)[0]

@@ -4,15 +4,13 @@ Eight commands show how to plan, fourteen others how to solve, as in the paper (
 also writes repetitions as expressions. A step names the parts whose answers it puts together.
 """
 
-from llmbook import tasks
-from llmbook.book.prompted.forms import Shown
-from llmbook.prompting import read_list
+from llmbook.book.prompted.forms import Shown, numbered
 from llmbook.tasks import scan
 from llmbook.tasks.problem import Exemplar, Step
 from llmbook.tasks.scan import decompose, explain, express, parts
-from llmbook.tasks.task import Task
+from llmbook.tasks.scan.task import how_often
 
-__all__ = ["planning", "read_plan", "shown", "task"]
+__all__ = ["planning", "shown"]
 
 _SOLVED = (
     "turn left",
@@ -32,11 +30,6 @@ _SOLVED = (
 )
 
 
-def task() -> Task:
-    """The task."""
-    return tasks.get("scan")
-
-
 def _shown(command: str, *, whole: bool) -> Shown:
     """A command, solved with all its sub-commands, or by itself."""
     steps = decompose(command) if whole else [command]
@@ -46,8 +39,7 @@ def _shown(command: str, *, whole: bool) -> Shown:
         rationale=explain(command),
         steps=tuple(Step(step, _sentence(step)) for step in steps),
     )
-    plan = "\n".join(f"{number}. {step}" for number, step in enumerate(decompose(command), 1))
-    return Shown(exemplar, plan)
+    return Shown(exemplar, numbered(decompose(command)))
 
 
 def _sentence(command: str) -> str:
@@ -56,7 +48,7 @@ def _sentence(command: str) -> str:
     if not below:
         return f'"{command}" is {express(command)}.'
     if len(below) == 1:
-        times = {"twice": "two", "thrice": "three"}.get(command.split()[-1], "four")
+        times = how_often(command)
         return f'"{below[0]}" is {express(below[0])}, {times} times that is {express(command)}.'
     first, then = below if " and " in command else reversed(below)
     return f"First {express(first)}, then {express(then)}, together {express(command)}."
@@ -70,8 +62,3 @@ def shown() -> tuple[Shown, ...]:
 def planning() -> tuple[Shown, ...]:
     """Eight commands to plan with."""
     return tuple(_shown(exemplar.question, whole=True) for exemplar in scan.EXEMPLARS)
-
-
-def read_plan(text: str) -> list[str]:
-    """The items of a numbered list whose first number was given."""
-    return read_list(f"1.{text}", separator="\0")

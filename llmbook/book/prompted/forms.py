@@ -16,12 +16,14 @@ from llmbook.prompting import (
     OnePassLeastToMost,
     PromptTemplate,
     Strategy,
+    read_list,
 )
+from llmbook.prompting.presets import MARKS
 from llmbook.tasks._language import Language
 from llmbook.tasks.problem import Exemplar
 from llmbook.tasks.task import Task
 
-__all__ = ["LIMIT", "STEP_LIMIT", "WORDS", "Shown", "Words", "forms"]
+__all__ = ["BETWEEN", "LIMIT", "STEP_LIMIT", "Shown", "forms", "numbered", "read_numbered"]
 
 LIMIT = 500
 """The most tokens of a text that holds a whole solution or plan. The longest that is right needs
@@ -31,21 +33,8 @@ STEP_LIMIT = 100
 """The most tokens of the answer to a sub-problem."""
 
 
-@dataclass(frozen=True)
-class Words:
-    """How a language marks questions, answers, plans and the end of a chain of thought."""
-
-    question: str
-    answer: str
-    plan: str
-    result: str
-    between: str  # sentences
-
-
-WORDS: dict[Language, Words] = {
-    "en": Words("Q: ", "A: ", "Plan:", "The answer is {answer}.", " "),
-    "zh": Words("问：", "答：", "步骤：", "答案是 {answer}。", ""),
-}
+BETWEEN: dict[Language, str] = {"en": " ", "zh": ""}
+"""What stands between two sentences."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +45,25 @@ class Shown:
     plan: str
 
 
+def numbered(items: Sequence[str]) -> str:
+    """A plan as a numbered list."""
+    return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+
+
+def read_numbered(text: str) -> list[str]:
+    """The items of a numbered list whose first number was given."""
+    return read_list(f"1.{text}", separator="\0")
+
+
 def forms(
     task: Task,
     shown: Sequence[Shown],
     *,
-    read_plan: Callable[[str], list[str]],
-    read_step: Callable[[str], str | None],
     planning: Sequence[Shown] = (),
+    read_step: Callable[[str], str | None] | None = None,
+    read_plan: Callable[[str], list[str]] = read_numbered,
+    plan_begins: str = "1.",
     plan_ends: tuple[str, ...] = ("\n\n",),
-    plan_begins: str = "",
     top_down: bool = False,
 ) -> dict[str, Strategy]:
     """The forms of a task, by their names.
@@ -72,33 +71,34 @@ def forms(
     Args:
         task: The task: its language and how its answers are read.
         shown: The exemplars.
-        read_plan: From a plan as a model wrote it to its sub-problems.
-        read_step: From the answer to a sub-problem to what it says.
         planning: The exemplars of plans, and of texts that begin with one; the same as the others,
             if not given.
-        plan_ends: What ends a plan.
+        read_step: From the answer to a sub-problem to what it says; as the task reads answers, if
+            not given.
+        read_plan: From a plan as a model wrote it to its sub-problems.
         plan_begins: What every plan begins with, given to the model.
+        plan_ends: What ends a plan.
         top_down: Whether plans go from the problem down.
 
     Returns:
         Few-shot, chain of thought, least-to-most in one pass, least-to-most, and least-to-most
         whose plan is known.
     """
-    words = WORDS["zh" if task.language == "zh" else "en"]
+    marks, read_step = MARKS[task.language], read_step or task.parse
     exemplars = tuple(one.exemplar for one in shown)
     planned = tuple(replace(one.exemplar, rationale=one.plan) for one in planning or shown)
-    turn = f"{words.question}{{question}}\n{words.answer}{{answer}}\n"
-    plan = f"{words.question}{{question}}\n{words.plan}\n"
+    turn = f"{marks.question}\n{marks.answer}{{answer}}\n"
+    plan = f"{marks.question}\n{marks.plan.rstrip()}\n"
     plain = PromptTemplate(
         exemplar=f"{turn}\n",
         context="{context}\n",
         turn=turn,
-        question=f"{words.question}{{question}}\n{words.answer.rstrip()}",
+        question=f"{marks.question}\n{marks.answer.rstrip()}",
         stop=("\n",),
     )
-    solution = f"{{rationale}}{words.between}{words.result}"
     thinking = replace(
-        plain, exemplar=f"{words.question}{{question}}\n{words.answer}{solution}\n\n"
+        plain,
+        exemplar=f"{marks.question}\n{marks.answer}{{rationale}}{marks.conclusion}\n\n",
     )
     outlining = replace(
         plain, exemplar=f"{plan}{{rationale}}\n\n", question=plan + plan_begins, stop=plan_ends

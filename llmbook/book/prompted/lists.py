@@ -9,14 +9,13 @@ from dataclasses import replace
 from functools import partial
 
 from llmbook import tasks
-from llmbook.book.prompted.forms import Shown
-from llmbook.prompting import read_list
+from llmbook.book.prompted.forms import BETWEEN, Shown, numbered
 from llmbook.tasks import last_characters, last_letters
 from llmbook.tasks._language import Language
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.task import Task
 
-__all__ = ["read_plan", "shown", "task"]
+__all__ = ["shown", "task"]
 
 _MARK = {"en": ", ", "zh": "、"}
 _LISTS: dict[Language, tuple[str, ...]] = {
@@ -52,9 +51,8 @@ def _solve(words: str) -> str:
 
 def _beginnings(words: str, language: Language) -> list[str]:
     """The list of one word, of two, and so on."""
-    mark = _MARK[language]
-    each = words.split(mark)
-    return [mark.join(each[:length]) for length in range(1, len(each) + 1)]
+    decompose = last_letters.decompose if language == "en" else last_characters.decompose
+    return [*dict.fromkeys([words.split(_MARK[language])[0], *decompose(words)])]
 
 
 def _with_steps(problem: Problem, language: Language) -> Problem:
@@ -81,22 +79,15 @@ def _step(words: str, language: Language) -> Step:
 
 def _shown(words: str, language: Language) -> Shown:
     parts = _beginnings(words, language)
-    between = " " if language == "en" else ""
     exemplar = Exemplar(
         words,
         f'"{_solve(words)}"' if language == "en" else f"“{_solve(words)}”",
-        rationale=between.join(map(_end, words.split(_MARK[language]))),
+        rationale=BETWEEN[language].join(map(_end, words.split(_MARK[language]))),
         steps=tuple(_step(part, language) for part in parts),
     )
-    plan = "\n".join(f"{number}. {part}" for number, part in enumerate(parts, 1))
-    return Shown(exemplar, plan)
+    return Shown(exemplar, numbered(parts))
 
 
 def shown(language: Language) -> tuple[Shown, ...]:
     """The exemplars."""
     return tuple(map(partial(_shown, language=language), _LISTS[language]))
-
-
-def read_plan(text: str) -> list[str]:
-    """The items of a numbered list whose first number was given."""
-    return read_list(f"1.{text}", separator="\0")

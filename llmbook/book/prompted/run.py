@@ -42,8 +42,8 @@ Cells = dict[Cell, list[Trace]]
 def cells(prefix: str = "") -> Iterator[Cell]:
     """The cells of the suite whose name begins so."""
     for task, posed in SUITE.items():
-        for size in posed().sizes:
-            for form in posed().forms:
+        for size in posed.sizes:
+            for form in posed.forms:
                 cell = Cell(task, size, form)
                 if cell.stem.startswith(prefix):
                     yield cell
@@ -76,7 +76,7 @@ def ask(
         ValueError: If ``count`` is below 1, or the transcript is of another run.
     """
     check_at_least_one("count", count)
-    posed = SUITE[cell.task]()
+    posed = SUITE[cell.task]
     return evaluate(
         posed.forms[cell.form],
         model,

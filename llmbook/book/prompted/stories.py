@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from llmbook import tasks
-from llmbook.book.prompted.forms import WORDS, Shown
+from llmbook.book.prompted.forms import BETWEEN, Shown
 from llmbook.tasks import word_problems
 from llmbook.tasks._language import Language
 from llmbook.tasks.problem import Exemplar, Problem, Step
@@ -22,15 +22,13 @@ from llmbook.tasks.task import Task
 __all__ = ["needed", "read_plan", "read_step", "shown", "task"]
 
 _DISTRACTORS = 2
-
-
 _KNOWN = {"en": "Known.", "zh": "已知。"}  # what a plan ends in
 _SO = {"en": "So ", "zh": "所以"}
 
 
 def _shown(language: Language, story: str, ask: str, sums: str, says: str) -> Shown:
     """A story solved in each form, from its sums: ``"Eve 6; Finn 6 * 2 = 12"``."""
-    between = WORDS[language].between
+    between = BETWEEN[language]
     people = [part.strip().partition(" ")[::2] for part in sums.split(";")]
     facts = split_sentences(story)
     # What the story says of each person of the chain, from the one whose number it tells.
@@ -153,7 +151,7 @@ def _sample(
 ) -> list[Problem]:
     """Problems of the task."""
     drawn = word_problems.problems(
-        10 * count,
+        count if language == "zh" else 10 * count + 100,  # three of ten verbs are kept
         size=size,
         seed=seed,
         distractors=_DISTRACTORS,

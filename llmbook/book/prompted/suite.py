@@ -1,9 +1,8 @@
 """What is put to the model: tasks, their sizes, and the forms of their prompts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
+from llmbook import tasks
 from llmbook.book.prompted import commands, lists, stories
 from llmbook.book.prompted.forms import forms
 from llmbook.prompting import Strategy
@@ -24,56 +23,34 @@ class Posed:
 
 def _stories(language: Language) -> Posed:
     task = stories.task(language)
-    return Posed(
+    posed = forms(
         task,
-        forms(
-            task,
-            stories.shown(language),
-            read_plan=stories.read_plan,
-            read_step=stories.read_step,
-            plan_ends=("Known", "已知", "\n\n"),
-            top_down=True,
-        ),
-        sizes=(4,),
+        stories.shown(language),
+        read_step=stories.read_step,
+        read_plan=stories.read_plan,
+        plan_begins="",
+        plan_ends=("Known", "已知", "\n\n"),
+        top_down=True,
     )
+    return Posed(task, posed, sizes=(4,))
 
 
 def _lists(language: Language) -> Posed:
     task = lists.task(language)
-    return Posed(
-        task,
-        forms(
-            task,
-            lists.shown(language),
-            read_plan=lists.read_plan,
-            read_step=task.parse,
-            plan_begins="1.",
-        ),
-        sizes=(4, 8),
-    )
+    return Posed(task, forms(task, lists.shown(language)), sizes=(4, 8))
 
 
 def _commands() -> Posed:
-    task = commands.task()
-    return Posed(
-        task,
-        forms(
-            task,
-            commands.shown(),
-            read_plan=commands.read_plan,
-            read_step=task.parse,
-            planning=commands.planning(),
-            plan_begins="1.",
-        ),
-        sizes=(16, 30),
-    )
+    task = tasks.get("scan")
+    posed = forms(task, commands.shown(), planning=commands.planning())
+    return Posed(task, posed, sizes=(16, 30))
 
 
-SUITE: dict[str, Callable[[], Posed]] = {
-    "stories": partial(_stories, "en"),
-    "stories-zh": partial(_stories, "zh"),
-    "letters": partial(_lists, "en"),
-    "characters": partial(_lists, "zh"),
-    "commands": _commands,
+SUITE = {
+    "stories": _stories("en"),
+    "stories-zh": _stories("zh"),
+    "letters": _lists("en"),
+    "characters": _lists("zh"),
+    "commands": _commands(),
 }
 """The tasks, by their names."""

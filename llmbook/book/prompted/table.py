@@ -1,8 +1,8 @@
 """What came of the suite, in figures."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 
+from llmbook._console import columns
 from llmbook.book.prompted.run import Cell
 from llmbook.book.prompted.suite import SUITE
 from llmbook.evaluation import cost, mcnemar, plan_score, score, step_score
@@ -49,7 +49,7 @@ def table(cells: Mapping[Cell, Sequence[Trace]], *, language: Language = "en") -
             before = cell.task, cell.size
             size = "size" if language == "en" else "规模"
             lines.append(f"{_name(cell.task, language)}, {size} {cell.size}")
-        grade = SUITE[cell.task]().task.grade
+        grade = SUITE[cell.task].task.grade
         right = score(traces, grade)
         low, high = right.interval()
         plans = steps = ""
@@ -87,7 +87,7 @@ def compare(
     for cell, traces in cells.items():
         other = cell._replace(form=second)
         if cell.form == first and other in cells:
-            counts = mcnemar(traces, cells[other], SUITE[cell.task]().task.grade)
+            counts = mcnemar(traces, cells[other], SUITE[cell.task].task.grade)
             only = "only" if language == "en" else "只有"
             one, two = (f"{only} {_name(form, language)}" for form in (first, second))
             lines.append(f"{one}: {counts[0]}, {two}: {counts[1]}, p = {counts[2]:.2g}")
@@ -98,14 +98,9 @@ def _name(name: str, language: Language) -> str:
     return _CHINESE[name] if language == "zh" else name
 
 
-def _width(text: str) -> int:
-    """The columns that a text takes: a Chinese character takes two."""
-    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
-
-
 def _pad(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
+    return text + " " * (width - columns(text))
 
 
 def _pad_left(text: str, width: int) -> str:
-    return " " * (width - _width(text)) + text
+    return " " * (width - columns(text)) + text

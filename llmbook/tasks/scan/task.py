@@ -204,10 +204,14 @@ def explain(command: str) -> str:
             first, second = below if " and " in step else reversed(below)
             way = f'does "{first}" and then "{second}":'
         else:
-            times = {"twice": "two", "thrice": "three"}.get(step.split()[-1], "four")
-            way = f'does "{below[0]}" {times} times:'
+            way = f'does "{below[0]}" {how_often(step)} times:'
         sentences.append(f'"{step}" {way} {express(step)}.')
     return " ".join(sentences)
+
+
+def how_often(command: str) -> str:
+    """How many times a command repeats its one part, in words."""
+    return {"twice": "two", "thrice": "three"}.get(command.split()[-1], "four")
 
 
 EXEMPLARS = tuple(
