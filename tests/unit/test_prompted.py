@@ -68,7 +68,7 @@ def test_a_model_that_follows_the_exemplars_is_right(name, form, tmp_path):
     posed = SUITE[name]
     assert [*posed.forms] == FORMS
     size = posed.sizes[0]
-    problems = posed.task.problems(3, size=size)
+    problems = posed.task.problems(3, size=size, seed=posed.seed)
     cell = Cell(name, size, form)
     traces = ask(knowing(posed, form, problems), cell, tmp_path, count=3)
     assert score(traces, posed.task.grade).right == 3
@@ -104,7 +104,7 @@ def test_exemplars_are_right_in_every_form(name):
     asked = {
         (problem.context, problem.question)
         for size in posed.sizes
-        for problem in task.problems(100, size=size)
+        for problem in task.problems(100, size=size, seed=posed.seed)
     }
     assert not asked & set().union(*shown.values())
 
@@ -163,7 +163,7 @@ def test_the_kept_transcripts_are_of_these_prompts_and_problems():
     assert kept
     for cell, traces in kept.items():
         posed = SUITE[cell.task]
-        problems = posed.task.problems(len(traces), size=cell.size)
+        problems = posed.task.problems(len(traces), size=cell.size, seed=posed.seed)
         assert [trace.problem for trace in traces] == problems
         first = lzma.decompress((KEPT / f"{cell.stem}.jsonl.xz").read_bytes()).split(b"\n", 1)[0]
         settings = json.loads(first)["settings"]

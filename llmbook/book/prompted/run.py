@@ -80,7 +80,7 @@ def ask(
     return evaluate(
         posed.forms[cell.form],
         model,
-        posed.task.problems(count, size=cell.size),
+        posed.task.problems(count, size=cell.size, seed=posed.seed),
         transcript=Path(out) / f"{cell.stem}.jsonl",
         batch_size=batch_size,
         progress=progress,

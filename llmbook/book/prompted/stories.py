@@ -26,7 +26,9 @@ _KNOWN = {"en": "Known.", "zh": "已知。"}  # what a plan ends in
 _SO = {"en": "So ", "zh": "所以"}
 
 
-def _shown(language: Language, story: str, ask: str, sums: str, says: str) -> Shown:
+def _solved(
+    story: str, ask: str, sums: str, says: str, *, language: Language, before: str
+) -> Shown:
     """A story solved in each form, from its sums: ``"Eve 6; Finn 6 * 2 = 12"``."""
     between = BETWEEN[language]
     people = [part.strip().partition(" ")[::2] for part in sums.split(";")]
@@ -36,7 +38,9 @@ def _shown(language: Language, story: str, ask: str, sums: str, says: str) -> Sh
     results = [says.format(name, result) for name, result in people]
     questions = [ask.format(name) for name, _ in people]
     answers = [told[0], *(between.join(pair) for pair in zip(told[1:], results[1:], strict=True))]
-    asked = [between.join(pair) for pair in zip(questions, told, strict=True)]
+    asked = [
+        f"{before}{question}{between}{fact}" for question, fact in zip(questions, told, strict=True)
+    ]
     exemplar = Exemplar(
         questions[-1],
         people[-1][1].rpartition(" ")[2],
@@ -47,26 +51,24 @@ def _shown(language: Language, story: str, ask: str, sums: str, says: str) -> Sh
     return Shown(exemplar, f"{chr(10).join(asked[::-1])}{between}{_KNOWN[language]}")
 
 
-_STORIES: dict[Language, tuple[Shown, ...]] = {
+# Each story, what is asked, the sums that lead to the answer, and how a result is told.
+_STORIES: dict[Language, tuple[tuple[str, str, str, str], ...]] = {
     "en": (
-        _shown(
-            "en",
+        (
             "Finn picked twice as many apples as Eve. Gus picked 4 fewer apples than Finn. Eve "
             "picked 6 apples. Ray picked 5 apples.",
             "How many apples did {} pick?",
             "Eve 6; Finn 6 * 2 = 12; Gus 12 - 4 = 8",
             "{} picked {} apples.",
         ),
-        _shown(
-            "en",
+        (
             "Ida wrote 2 fewer letters than Hal. Jon wrote 9 letters. Kim wrote 4 letters. Hal "
             "wrote 3 times as many letters as Kim.",
             "How many letters did {} write?",
             "Kim 4; Hal 4 * 3 = 12; Ida 12 - 2 = 10",
             "{} wrote {} letters.",
         ),
-        _shown(
-            "en",
+        (
             "Ned has twice as many marbles as Mia. Leo has 5 marbles. Olga has 3 fewer marbles "
             "than Ned. Tom has 2 more marbles than Leo. Mia has 4 more marbles than Leo.",
             "How many marbles does {} have?",
@@ -75,23 +77,20 @@ _STORIES: dict[Language, tuple[Shown, ...]] = {
         ),
     ),
     "zh": (
-        _shown(
-            "zh",
+        (
             "小强摘的苹果是小华的 2 倍。小芳摘的苹果比小强少 4 个。小华摘了 6 个苹果。"
             "小杰摘了 5 个苹果。",
             "{}摘了多少个苹果？",
             "小华 6; 小强 6 * 2 = 12; 小芳 12 - 4 = 8",
             "{}摘了 {} 个苹果。",
         ),
-        _shown(
-            "zh",
+        (
             "小雪写的信比小雨少 2 封。小文写了 9 封信。小武写了 4 封信。小雨写的信是小武的 3 倍。",
             "{}写了多少封信？",
             "小武 4; 小雨 4 * 3 = 12; 小雪 12 - 2 = 10",
             "{}写了 {} 封信。",
         ),
-        _shown(
-            "zh",
+        (
             "小刚的弹珠是小红的 2 倍。小明有 5 颗弹珠。小丽的弹珠比小刚少 3 颗。"
             "小梅的弹珠比小明多 2 颗。小红的弹珠比小明多 4 颗。",
             "{}有多少颗弹珠？",
@@ -115,9 +114,19 @@ def task(language: Language) -> Task:
     return replace(usual, sample=partial(_sample, language=language))
 
 
-def shown(language: Language) -> tuple[Shown, ...]:
-    """The exemplars."""
-    return _STORIES[language]
+def shown(language: Language, before: str = "") -> tuple[Shown, ...]:
+    """The exemplars.
+
+    Args:
+        language: ``"en"`` or ``"zh"``.
+        before: What stands before each question of a plan, up to a colon. In Chinese a question
+            begins with a name, as the sentences of a story do: with nothing before it, a small
+            model goes on after the name as the story does.
+
+    Returns:
+        Three stories.
+    """
+    return tuple(_solved(*told, language=language, before=before) for told in _STORIES[language])
 
 
 def read_step(text: str) -> str | None:
@@ -127,7 +136,8 @@ def read_step(text: str) -> str | None:
 
 def read_plan(text: str) -> list[str]:
     """The questions of a plan, each of which has the sentence beside it that it hangs on."""
-    return [part for part in split_sentences(text) if part.endswith(("?", "？"))]
+    parts = [part.rpartition("：")[2] for part in split_sentences(text)]
+    return [part for part in parts if part.endswith(("?", "？"))]
 
 
 def needed(problem: Problem) -> list[str]:
