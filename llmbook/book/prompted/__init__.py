@@ -3,5 +3,6 @@
 The paper compares them on models of its time, which can no longer be asked. Here they are put to
 one that everybody can run, through any server that speaks as OpenAI's does. Each task shows the
 same exemplars in each form. Those of the English stories were chosen on other problems than those
-that are reported; the others were not tried out beforehand.
+that are reported, and so were the second plans of the Chinese ones; the others were not tried out
+beforehand.
 """

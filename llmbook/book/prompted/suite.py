@@ -19,7 +19,7 @@ class Posed:
     task: Task
     forms: dict[str, Strategy]
     sizes: tuple[int, ...]
-    seed: int = 0  # of the problems: those of another one were seen when the prompts were written
+    seed: int = 0  # of the problems; nobody had looked at them when the prompts were written
 
 
 def _stories(language: Language, before: str = "", *, seed: int = 0) -> Posed:

@@ -20,7 +20,7 @@ _CHINESE = {
     "least-to-most, planned": "由少至多，计划已知",
     "stories": "英文故事",
     "stories-zh": "中文故事",
-    "stories-zh-bare": "中文故事，初稿",
+    "stories-zh-bare": "中文故事初稿",
     "letters": "末字母",
     "characters": "末字",
     "commands": "SCAN",
