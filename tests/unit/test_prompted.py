@@ -19,6 +19,11 @@ from llmbook.prompting.presets import MARKS
 
 TASKS = [*SUITE]
 FORMS = ["few-shot", "chain of thought", "one pass", "least-to-most", "least-to-most, planned"]
+RETOLD = "chain of thought, retold"  # of stories
+ASKED = [
+    *((name, form) for name in TASKS for form in FORMS),
+    *((name, RETOLD) for name in TASKS if name.startswith("stories")),
+]
 
 
 def last_question(prompt, language):
@@ -46,7 +51,7 @@ def knowing(posed, form, problems):
         context = prompt.rpartition("\n\n")[2].partition("\n")[0]
         context = context if not context.startswith(marks.question.partition("{")[0]) else ""
         if prompt.endswith(marks.answer.rstrip()):
-            if form == "chain of thought":
+            if form.startswith("chain of thought"):
                 answer = whole[context, question].answer
                 return f" … {marks.conclusion.format(answer=answer)}"
             return f" {steps[context, question].answer}"
@@ -62,11 +67,10 @@ def knowing(posed, form, problems):
     return ScriptedModel(reply)
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("name", "form"), ASKED)
 def test_a_model_that_follows_the_exemplars_is_right(name, form, tmp_path):
     posed = SUITE[name]
-    assert [*posed.forms] == FORMS
+    assert {*posed.forms} == {asked for task, asked in ASKED if task == name}
     size = posed.sizes[0]
     problems = posed.task.problems(3, size=size, seed=posed.seed)
     cell = Cell(name, size, form)
@@ -96,11 +100,15 @@ def test_exemplars_are_right_in_every_form(name):
             text = text.partition(stop)[0]
         read = planner.parse(text)
         assert (read[::-1] if planner.top_down else read) == [s.question for s in exemplar.steps]
+    if RETOLD in posed.forms:
+        for exemplar in posed.forms[RETOLD].exemplars:
+            assert all(step.answer in exemplar.rationale for step in exemplar.steps)
     shown = {
         form: {(exemplar.context, exemplar.question) for exemplar in strategy.exemplars}
         for form, strategy in posed.forms.items()
     }
-    assert shown["few-shot"] == shown["chain of thought"] == shown["least-to-most"]
+    del shown["one pass"]  # of plans, which have exemplars of their own in SCAN
+    assert len({frozenset(one) for one in shown.values()}) == 1
     asked = {
         (problem.context, problem.question)
         for size in posed.sizes

@@ -43,6 +43,7 @@ class Shown:
 
     exemplar: Exemplar  # its rationale is the chain of thought, without the answer
     plan: str
+    retold: str = ""  # a chain of thought that goes up in the words of the steps
 
 
 def numbered(items: Sequence[str]) -> str:
@@ -81,8 +82,8 @@ def forms(
         top_down: Whether plans go from the problem down.
 
     Returns:
-        Few-shot, chain of thought, least-to-most in one pass, least-to-most, and least-to-most
-        whose plan is known.
+        Few-shot, chain of thought, that which is told again on its way up, if it is shown,
+        least-to-most in one pass, least-to-most, and least-to-most whose plan is known.
     """
     marks, read_step = MARKS[task.language], read_step or task.parse
     exemplars = tuple(one.exemplar for one in shown)
@@ -119,13 +120,19 @@ def forms(
         raw_history=True,
         max_new_tokens=STEP_LIMIT,
     )
-    return {
+    chain_of_thought = ChainOfThought(
+        template=thinking, exemplars=exemplars, parse_answer=task.parse, max_new_tokens=LIMIT
+    )
+    by_name: dict[str, Strategy] = {
         "few-shot": FewShot(
             template=plain, exemplars=exemplars, parse_answer=task.parse, max_new_tokens=LIMIT
         ),
-        "chain of thought": ChainOfThought(
-            template=thinking, exemplars=exemplars, parse_answer=task.parse, max_new_tokens=LIMIT
-        ),
+        "chain of thought": chain_of_thought,
+    }
+    if all(one.retold for one in shown):
+        again = tuple(replace(one.exemplar, rationale=one.retold) for one in shown)
+        by_name["chain of thought, retold"] = replace(chain_of_thought, exemplars=again)
+    return by_name | {
         "one pass": OnePassLeastToMost(
             template=at_once,
             exemplars=planned,

@@ -19,15 +19,16 @@ from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.sentences import split_sentences
 from llmbook.tasks.task import Task
 
-__all__ = ["needed", "read_plan", "read_step", "shown", "task"]
+__all__ = ["needed", "person", "read_plan", "read_step", "shown", "summed", "task"]
 
 _DISTRACTORS = 2
 _KNOWN = {"en": "Known.", "zh": "已知。"}  # what a plan ends in
 _SO = {"en": "So ", "zh": "所以"}
+_FIRST = "，先求"  # from what is told of a person to the one who is needed before
 
 
 def _solved(
-    story: str, ask: str, sums: str, says: str, *, language: Language, before: str
+    story: str, ask: str, sums: str, says: str, *, language: Language, linked: bool
 ) -> Shown:
     """A story solved in each form, from its sums: ``"Eve 6; Finn 6 * 2 = 12"``."""
     between = BETWEEN[language]
@@ -38,17 +39,25 @@ def _solved(
     results = [says.format(name, result) for name, result in people]
     questions = [ask.format(name) for name, _ in people]
     answers = [told[0], *(between.join(pair) for pair in zip(told[1:], results[1:], strict=True))]
-    asked = [
-        f"{before}{question}{between}{fact}" for question, fact in zip(questions, told, strict=True)
-    ]
+    down = between.join(told[::-1])
+    asked = map(between.join, zip(questions[::-1], told[::-1], strict=True))
+    plan = f"{chr(10).join(asked)}{between}{_KNOWN[language]}"
+    if linked:  # written in Chinese alone
+        names = [name for name, _ in people]
+        links = [*zip(told[:0:-1], names[-2::-1], questions[-2::-1], strict=True)]
+        known = f"{told[0].rstrip('。')}，{_KNOWN[language]}"
+        down = "".join(f"{fact.rstrip('。')}{_FIRST}{name}。" for fact, name, _ in links) + known
+        plan = "\n".join(f"{fact.rstrip('。')}{_FIRST}{question}" for fact, _, question in links)
+        plan = f"{questions[-1]}\n{plan}\n{known}"
+    up = f"{between}{_SO[language]}"
     exemplar = Exemplar(
         questions[-1],
         people[-1][1].rpartition(" ")[2],
-        rationale=f"{between.join(told[::-1])}{between}{_SO[language]}{between.join(results[1:])}",
+        rationale=f"{down}{up}{between.join(results[1:])}",
         steps=tuple(map(Step, questions, answers)),
         context=story,
     )
-    return Shown(exemplar, f"{chr(10).join(asked[::-1])}{between}{_KNOWN[language]}")
+    return Shown(exemplar, plan, retold=f"{down}{up}{between.join(answers)}")
 
 
 # Each story, what is asked, the sums that lead to the answer, and how a result is told.
@@ -114,19 +123,20 @@ def task(language: Language) -> Task:
     return replace(usual, sample=partial(_sample, language=language))
 
 
-def shown(language: Language, before: str = "") -> tuple[Shown, ...]:
+def shown(language: Language, *, linked: bool = False) -> tuple[Shown, ...]:
     """The exemplars.
 
     Args:
         language: ``"en"`` or ``"zh"``.
-        before: What stands before each question of a plan, up to a colon. In Chinese a question
-            begins with a name, as the sentences of a story do: with nothing before it, a small
-            model goes on after the name as the story does.
+        linked: Whether plans and chains of thought name who is needed next after each sentence of
+            the story, in Chinese. A Chinese question begins with a name, as the sentences of a
+            story do: if each line of a plan begins with its question, a small model goes on after
+            the name as the story does.
 
     Returns:
         Three stories.
     """
-    return tuple(_solved(*told, language=language, before=before) for told in _STORIES[language])
+    return tuple(_solved(*told, language=language, linked=linked) for told in _STORIES[language])
 
 
 def read_step(text: str) -> str | None:
@@ -135,8 +145,8 @@ def read_step(text: str) -> str | None:
 
 
 def read_plan(text: str) -> list[str]:
-    """The questions of a plan, each of which has the sentence beside it that it hangs on."""
-    parts = [part.rpartition("：")[2] for part in split_sentences(text)]
+    """The questions of a plan, each of which stands beside a sentence of the story."""
+    parts = [part.rpartition(_FIRST)[2] for part in split_sentences(text)]
     return [part for part in parts if part.endswith(("?", "？"))]
 
 
@@ -147,11 +157,17 @@ def needed(problem: Problem) -> list[str]:
         fact
         for step in problem.steps
         for fact in facts
-        if _person(fact, 0) == _person(step.question, -2)
+        if person(fact) == person(step.question, place=-2)
     ]
 
 
-def _person(sentence: str, place: int) -> str:
+def summed(text: str) -> list[str]:
+    """The people whose numbers a text calculates, in the order in which it does."""
+    up = text.replace(_SO["en"], "")
+    return [person(one.removeprefix(_SO["zh"])) for one in split_sentences(up) if " = " in one]
+
+
+def person(sentence: str, *, place: int = 0) -> str:
     """The name in a sentence: a word at that place, and in Chinese the first two characters."""
     return sentence.split()[place] if sentence.isascii() else sentence[:2]
 

@@ -22,18 +22,18 @@ class Posed:
     seed: int = 0  # of the problems; nobody had looked at them when the prompts were written
 
 
-def _stories(language: Language, before: str = "", *, seed: int = 0) -> Posed:
+def _stories(language: Language, *, linked: bool = False, seed: int = 0) -> Posed:
     task = stories.task(language)
     posed = forms(
         task,
-        stories.shown(language, before),
+        stories.shown(language, linked=linked),
         read_step=stories.read_step,
         read_plan=stories.read_plan,
         plan_begins="",
         plan_ends=("Known", "已知", "\n\n"),
         top_down=True,
     )
-    return Posed(task, posed, sizes=(4,), seed=seed)
+    return Posed(task, posed, sizes=(2, 4), seed=seed)
 
 
 def _lists(language: Language) -> Posed:
@@ -49,8 +49,8 @@ def _commands() -> Posed:
 
 SUITE = {
     "stories": _stories("en"),
-    "stories-zh-bare": _stories("zh"),  # as first written: the questions of a plan stand bare
-    "stories-zh": _stories("zh", "要问：", seed=1),
+    "stories-zh-bare": _stories("zh"),  # as first written, with plans as in English
+    "stories-zh": _stories("zh", linked=True, seed=2),
     "letters": _lists("en"),
     "characters": _lists("zh"),
     "commands": _commands(),

@@ -15,6 +15,7 @@ __all__ = ["compare", "table"]
 _CHINESE = {
     "few-shot": "少样本",
     "chain of thought": "思维链",
+    "chain of thought, retold": "思维链，复述",
     "one pass": "由少至多，一次写完",
     "least-to-most": "由少至多",
     "least-to-most, planned": "由少至多，计划已知",
@@ -43,7 +44,7 @@ def table(cells: Mapping[Cell, Sequence[Trace]], *, language: Language = "en") -
     if language == "zh":
         names = ("答对", "区间", "计划", "单步", "写下")
     widths = (18, 14, 7, 7, 8)
-    lines = [_pad("", 24) + "".join(map(_pad_left, names, widths))]
+    lines = [_pad("", 28) + "".join(map(_pad_left, names, widths))]
     before = None
     for cell, traces in cells.items():
         if (cell.task, cell.size) != before:
@@ -64,7 +65,7 @@ def table(cells: Mapping[Cell, Sequence[Trace]], *, language: Language = "en") -
             steps,
             f"{cost(traces).completion_tokens:.0f}",
         )
-        name = _pad(f"  {_name(cell.form, language)}", 24)
+        name = _pad(f"  {_name(cell.form, language)}", 28)
         lines.append(name + "".join(map(_pad_left, values, widths)))
     return "\n".join(lines)
 
