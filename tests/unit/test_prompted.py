@@ -8,7 +8,7 @@ import pytest
 
 from llmbook.book.prompted import __main__ as command
 from llmbook.book.prompted.run import KEPT, Cell, ask, cells, load_cells
-from llmbook.book.prompted.stories import needed
+from llmbook.book.prompted.stories import needed, person, summed
 from llmbook.book.prompted.suite import SUITE
 from llmbook.book.prompted.table import table
 from llmbook.evaluation import score
@@ -16,6 +16,7 @@ from llmbook.evaluation.transcript import settings_of
 from llmbook.lm import ScriptedModel
 from llmbook.prompting import OnePassLeastToMost
 from llmbook.prompting.presets import MARKS
+from llmbook.tasks.sentences import split_sentences
 
 TASKS = [*SUITE]
 FORMS = ["few-shot", "chain of thought", "one pass", "least-to-most", "least-to-most, planned"]
@@ -141,6 +142,17 @@ def test_the_problems_of_stories_are_told_out_of_order_with_people_too_many():
             names = [fact[:2] if language == "zh" else fact.split()[0] for fact in (first, *others)]
             assert all(name in fact for name, fact in zip(names, others, strict=False))
             assert names[-1] in problem.question
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("stories")])
+@pytest.mark.parametrize("form", ["chain of thought", RETOLD])
+def test_who_gets_a_sum_is_read_off_a_chain_of_thought(name, form):
+    for exemplar in SUITE[name].forms[form].exemplars:
+        _, *others = (person(step.question, place=-2) for step in exemplar.steps)
+        assert summed(exemplar.rationale) == others
+        first = split_sentences(exemplar.steps[1].answer)[-1]
+        assert first in exemplar.rationale
+        assert summed(exemplar.rationale.replace(first, "")) == others[1:]
 
 
 def test_the_command_asks_once_and_prints_the_table(tmp_path, monkeypatch, capsys):
