@@ -39,16 +39,17 @@ def _solved(
     results = [says.format(name, result) for name, result in people]
     questions = [ask.format(name) for name, _ in people]
     answers = [told[0], *(between.join(pair) for pair in zip(told[1:], results[1:], strict=True))]
-    down = between.join(told[::-1])
-    asked = map(between.join, zip(questions[::-1], told[::-1], strict=True))
-    plan = f"{chr(10).join(asked)}{between}{_KNOWN[language]}"
     if linked:  # written in Chinese alone
-        names = [name for name, _ in people]
-        links = [*zip(told[:0:-1], names[-2::-1], questions[-2::-1], strict=True)]
-        known = f"{told[0].rstrip('。')}，{_KNOWN[language]}"
-        down = "".join(f"{fact.rstrip('。')}{_FIRST}{name}。" for fact, name, _ in links) + known
-        plan = "\n".join(f"{fact.rstrip('。')}{_FIRST}{question}" for fact, _, question in links)
-        plan = f"{questions[-1]}\n{plan}\n{known}"
+        *compared, last = (fact.rstrip("。") for fact in told[::-1])
+        known = f"{last}，{_KNOWN[language]}"
+        links = [*zip(compared, people[-2::-1], questions[-2::-1], strict=True)]
+        down = "".join(f"{fact}{_FIRST}{name}。" for fact, (name, _), _ in links) + known
+        asked = [questions[-1], *(f"{fact}{_FIRST}{question}" for fact, _, question in links)]
+        plan = "\n".join([*asked, known])
+    else:
+        down = between.join(told[::-1])
+        asked = [*map(between.join, zip(questions[::-1], told[::-1], strict=True))]
+        plan = "\n".join(asked) + between + _KNOWN[language]
     up = f"{between}{_SO[language]}"
     exemplar = Exemplar(
         questions[-1],
