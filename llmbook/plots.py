@@ -196,7 +196,8 @@ def curves(
         raise ValueError(f"series must hold 1 to {len(_SERIES)} curves, got {len(series)}")
     with mpl.rc_context(style()):
         figure = Figure(figsize=(6.4, 3.6))
-        axes = figure.add_axes((0.12, 0.16, 0.85, 0.73))
+        beside = len(series) > 5  # so many leave no room for the legend between them
+        axes = figure.add_axes((0.12, 0.16, 0.57 if beside else 0.85, 0.73))
         for (label, values), colour, line in zip(series.items(), _SERIES, _LINES, strict=False):
             ys = _to_array(f"series[{label!r}]", values)
             if ys.shape != xs.shape:
@@ -216,7 +217,9 @@ def curves(
             axes.xaxis.set_major_locator(MaxNLocator("auto", steps=steps, integer=True))
         axes.set_title(title or "")
         axes.grid(color=PALETTE["grid"], linewidth=0.8)
-        if len(series) > 1:
+        if beside:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        elif len(series) > 1:
             axes.legend()
     return figure
 

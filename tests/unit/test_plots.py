@@ -35,6 +35,15 @@ def test_curves_hold_their_data():
     assert figure.axes[0].get_yscale() == "log"
 
 
+def test_the_legend_of_many_curves_lies_beside_them():
+    series = {f"curve number {k}": [k, 6 - k, k] for k in range(6)}
+    figure = plots.curves([1, 2, 3], series)
+    axes, whole = figure.axes[0].get_window_extent(), figure.bbox
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert axes.x1 <= legend.x0 and legend.x1 <= whole.x1
+    assert whole.y0 <= legend.y0 and legend.y1 <= whole.y1
+
+
 @pytest.mark.parametrize(
     ("x", "labels"),
     [

@@ -85,10 +85,10 @@ _ABLATIONS = [
         for form in ("direct", "chain-of-thought", "least-to-most")
     ),
     *(
-        Kind("scan", form, {option: value})
-        for option, value in (("counterfactual", False), ("long_made_up", True))
+        Kind("scan", form, {"counterfactual": False})
         for form in ("chain-of-thought", "least-to-most")
     ),
+    Kind("scan", "least-to-most", {"long_made_up": True}),
     Kind("chains", "chain-of-thought", {"marked_end": True, "token_shift": False}),
     Kind("chains", "least-to-most", {"token_shift": False}),
     Kind("chains", "least-to-most", {"short_contexts": False}),

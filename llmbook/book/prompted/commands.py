@@ -1,64 +1,72 @@
 """Prompts for SCAN, with as many exemplars as in the paper, in our words.
 
-Eight commands show how to plan, fourteen others how to solve, as in the paper (appendix 3.2), which
-also writes repetitions as expressions. A step names the parts whose answers it puts together.
+Eight commands show how to plan, fourteen how to solve, as in the paper (appendix 3.2), which also
+writes repetitions as expressions. None has more than 22 actions, as the commands that may be
+learned from in the length split. A plan goes from the command down, and each of its lines names
+what is needed next; a step names the parts whose answers it puts together. For least-to-most the
+fourteen are the steps of four commands, one after the other as it will be asked.
 """
 
-from llmbook.book.prompted.forms import Shown, numbered
-from llmbook.tasks import scan
+import re
+
+from llmbook.book.prompted.forms import Shown
 from llmbook.tasks.problem import Exemplar, Step
 from llmbook.tasks.scan import decompose, explain, express, parts
-from llmbook.tasks.scan.task import how_often
+from llmbook.tasks.sentences import split_sentences
 
-__all__ = ["planning", "shown"]
+__all__ = ["planning", "read_plan", "shown", "stepping"]
 
-_SOLVED = (
+_PLANNED = (
     "turn left",
-    "look right",
-    "run twice",
-    "turn opposite right",
-    "jump opposite left",
-    "turn around left",
-    "walk around right",
-    "walk left twice",
-    "look around left thrice",
-    "run opposite right twice",
-    "jump and walk right",
-    "look left after run thrice",
-    "turn right twice and jump around left",
-    "walk opposite left after turn around right twice",
+    "look opposite right",
+    "walk thrice",
+    "run left twice",
+    "jump around left twice",
+    "turn around right thrice",
+    "look right thrice after walk",
+    "walk around right twice and run twice",
+)
+_SOLVED = (
+    "look left thrice",
+    "jump around right twice",
+    "run opposite left after walk twice",
+    "turn around left thrice and walk right",
 )
 
 
-def _shown(command: str, *, whole: bool) -> Shown:
-    """A command, solved with all its sub-commands, or by itself."""
-    steps = decompose(command) if whole else [command]
+def _shown(command: str) -> Shown:
+    """A command, solved with all its sub-commands."""
+    steps = decompose(command)
     exemplar = Exemplar(
         command,
         express(command),
         rationale=explain(command),
-        steps=tuple(Step(step, _sentence(step)) for step in steps),
+        steps=tuple(Step(step, split_sentences(explain(step))[-1]) for step in steps),
     )
-    return Shown(exemplar, numbered(decompose(command)))
+    return Shown(exemplar, "\n".join(map(_needs, reversed(steps))))
 
 
-def _sentence(command: str) -> str:
-    """How the expression of a command comes from those of its parts, which are told again."""
+def _needs(command: str) -> str:
     below = parts(command)
-    if not below:
-        return f'"{command}" is {express(command)}.'
-    if len(below) == 1:
-        times = how_often(command)
-        return f'"{below[0]}" is {express(below[0])}, {times} times that is {express(command)}.'
-    first, then = below if " and " in command else reversed(below)
-    return f"First {express(first)}, then {express(then)}, together {express(command)}."
+    needed = " and ".join(f'"{part}"' for part in below) or "nothing"
+    return f'"{command}" needs {needed}.'
+
+
+def stepping() -> tuple[Shown, ...]:
+    """Four commands that take fourteen steps to solve."""
+    return tuple(map(_shown, _SOLVED))
 
 
 def shown() -> tuple[Shown, ...]:
-    """Fourteen commands to solve with."""
-    return tuple(_shown(command, whole=False) for command in _SOLVED)
+    """These fourteen, each as a command of its own."""
+    return tuple(_shown(step) for command in _SOLVED for step in decompose(command))
 
 
 def planning() -> tuple[Shown, ...]:
     """Eight commands to plan with."""
-    return tuple(_shown(exemplar.question, whole=True) for exemplar in scan.EXEMPLARS)
+    return tuple(map(_shown, _PLANNED))
+
+
+def read_plan(text: str) -> list[str]:
+    """The commands with which the lines of a plan begin."""
+    return re.findall('^"(.*?)"', text, re.MULTILINE)

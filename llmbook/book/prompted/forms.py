@@ -43,7 +43,7 @@ class Shown:
 
     exemplar: Exemplar  # its rationale is the chain of thought, without the answer
     plan: str
-    retold: str = ""  # a chain of thought that goes up in the words of the steps
+    retold: str = ""  # a chain of thought in the words of the steps, if it is another
 
 
 def numbered(items: Sequence[str]) -> str:
@@ -61,6 +61,7 @@ def forms(
     shown: Sequence[Shown],
     *,
     planning: Sequence[Shown] = (),
+    stepping: Sequence[Shown] = (),
     read_step: Callable[[str], str | None] | None = None,
     read_plan: Callable[[str], list[str]] = read_numbered,
     plan_begins: str = "1.",
@@ -74,6 +75,8 @@ def forms(
         shown: The exemplars.
         planning: The exemplars of plans, and of texts that begin with one; the same as the others,
             if not given.
+        stepping: The exemplars of least-to-most, with their steps; the same as the others, if not
+            given.
         read_step: From the answer to a sub-problem to what it says; as the task reads answers, if
             not given.
         read_plan: From a plan as a model wrote it to its sub-problems.
@@ -115,7 +118,7 @@ def forms(
             max_new_tokens=LIMIT,
         ),
         template=replace(plain, exemplar="{steps}\n"),
-        exemplars=exemplars,
+        exemplars=tuple(one.exemplar for one in stepping or shown),
         parse_answer=read_step,
         raw_history=True,
         max_new_tokens=STEP_LIMIT,

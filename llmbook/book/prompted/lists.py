@@ -79,13 +79,16 @@ def _step(words: str, language: Language) -> Step:
 
 def _shown(words: str, language: Language) -> Shown:
     parts = _beginnings(words, language)
+    steps = tuple(_step(part, language) for part in parts)
+    between = BETWEEN[language]
     exemplar = Exemplar(
         words,
         f'"{_solve(words)}"' if language == "en" else f"“{_solve(words)}”",
-        rationale=BETWEEN[language].join(map(_end, words.split(_MARK[language]))),
-        steps=tuple(_step(part, language) for part in parts),
+        rationale=between.join(map(_end, words.split(_MARK[language]))),
+        steps=steps,
     )
-    return Shown(exemplar, numbered(parts))
+    retold = between.join(step.answer for step in steps)
+    return Shown(exemplar, numbered(parts), retold)
 
 
 def shown(language: Language) -> tuple[Shown, ...]:

@@ -26,13 +26,14 @@ class Cell(NamedTuple):
     """What is put to the model in one transcript."""
 
     task: str
-    size: int
+    size: int | None
     form: str
 
     @property
     def stem(self) -> str:
         """The name of its file, without the ending."""
-        return f"{self.task}-{self.size}-{self.form.replace(',', '').replace(' ', '-')}"
+        size = "" if self.size is None else f"-{self.size}"
+        return f"{self.task}{size}-{self.form.replace(',', '').replace(' ', '-')}"
 
 
 Cells = dict[Cell, list[Trace]]

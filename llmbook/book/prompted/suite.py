@@ -18,7 +18,7 @@ class Posed:
 
     task: Task
     forms: dict[str, Strategy]
-    sizes: tuple[int, ...]
+    sizes: tuple[int | None, ...]  # None: as the task draws them, in SCAN any long command
     seed: int = 0  # of the problems; nobody had looked at them when the prompts were written
 
 
@@ -38,13 +38,21 @@ def _stories(language: Language, *, linked: bool = False, seed: int = 0) -> Pose
 
 def _lists(language: Language) -> Posed:
     task = lists.task(language)
-    return Posed(task, forms(task, lists.shown(language)), sizes=(4, 8))
+    return Posed(task, forms(task, lists.shown(language)), sizes=(4, 8, 12))
 
 
 def _commands() -> Posed:
     task = tasks.get("scan")
-    posed = forms(task, commands.shown(), planning=commands.planning())
-    return Posed(task, posed, sizes=(16, 30))
+    posed = forms(
+        task,
+        commands.shown(),
+        planning=commands.planning(),
+        stepping=commands.stepping(),
+        read_plan=commands.read_plan,
+        plan_begins="",
+        top_down=True,
+    )
+    return Posed(task, posed, sizes=(None,))
 
 
 SUITE = {

@@ -50,7 +50,8 @@ def table(cells: Mapping[Cell, Sequence[Trace]], *, language: Language = "en") -
         if (cell.task, cell.size) != before:
             before = cell.task, cell.size
             size = "size" if language == "en" else "规模"
-            lines.append(f"{_name(cell.task, language)}, {size} {cell.size}")
+            sized = "" if cell.size is None else f", {size} {cell.size}"
+            lines.append(f"{_name(cell.task, language)}{sized}")
         grade = SUITE[cell.task].task.grade
         right = score(traces, grade)
         low, high = right.interval()
