@@ -126,8 +126,8 @@ def table(results: Mapping[str, Result]) -> str:
     width = max(map(len, kinds))
     lines = [f"{'model':{width}}  learned   short    long  (interval)        each seed"]
     for kind, seeds in kinds.items():
-        tokens = statistics.mean(result.learned_tokens for result in seeds)
-        learned = f"{tokens / 1e6:.2f}M" if tokens else "-"
+        counted = [result.learned_tokens for result in seeds if result.learned_tokens]
+        learned = f"{statistics.mean(counted) / 1e6:.2f}M" if counted else "-"
         short = statistics.mean(result.short.accuracy for result in seeds)
         each = [result.long.accuracy for result in seeds]
         interval = ""
