@@ -36,12 +36,12 @@ _SOLVED = (
 
 def _shown(command: str) -> Shown:
     """A command, solved with all its sub-commands."""
-    steps = decompose(command)
+    steps, rationale = decompose(command), explain(command)
     exemplar = Exemplar(
         command,
         express(command),
-        rationale=explain(command),
-        steps=tuple(Step(step, split_sentences(explain(step))[-1]) for step in steps),
+        rationale=rationale,
+        steps=tuple(Step(*one) for one in zip(steps, split_sentences(rationale), strict=True)),
     )
     return Shown(exemplar, "\n".join(map(_needs, reversed(steps))))
 

@@ -204,12 +204,12 @@ def explain(command: str) -> str:
             first, second = below if " and " in step else reversed(below)
             way = f'does "{first}" and then "{second}":'
         else:
-            way = f'does "{below[0]}" {how_often(step)} times:'
+            way = f'does "{below[0]}" {_how_often(step)} times:'
         sentences.append(f'"{step}" {way} {express(step)}.')
     return " ".join(sentences)
 
 
-def how_often(command: str) -> str:
+def _how_often(command: str) -> str:
     """How many times a command repeats its one part, in words."""
     return {"twice": "two", "thrice": "three"}.get(command.split()[-1], "four")
 
