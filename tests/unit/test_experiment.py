@@ -588,6 +588,11 @@ def test_results_are_short_at_the_prompt():
     results = load_results()
     assert repr(results) == table(results) and len(repr(results)) < 6000
     assert repr(Results()) == "no results"
+    some = results.of("scan-direct", "scan-one-pass")
+    assert [*some] == [f"scan-{form}-{n}" for form in ("direct", "one-pass") for n in range(5)]
+    assert isinstance(some, Results)
+    with pytest.raises(ValueError, match="kinds must be those of models, got scan-dir$"):
+        results.of("scan-dir", "scan-direct")
 
 
 def test_the_shipped_models_are_small_and_their_cards_hold_their_recipes():

@@ -43,6 +43,39 @@ class Result(NamedTuple):
 class Results(dict[str, Result]):
     """What each model did, by its name; shown as the table that sums it up."""
 
+    def of(self, *kinds: str) -> "Results":
+        """The models of some kinds: those whose names are a kind and the number of a seed.
+
+        Args:
+            kinds: Such as ``"scan-direct"``.
+
+        Returns:
+            Their results, in the order in which they stand here.
+
+        Raises:
+            ValueError: If there is no model of a kind.
+
+        Examples:
+            ```python
+            from llmbook.book.experiment import load_results
+
+            for name, one in load_results().of("scan-direct").items():
+                print(f"{name}: {one.long.accuracy:.1%} of the long commands")
+            ```
+
+            ``` {.text .output}
+            scan-direct-0: 100.0% of the long commands
+            scan-direct-1: 95.8% of the long commands
+            scan-direct-2: 98.4% of the long commands
+            scan-direct-3: 96.5% of the long commands
+            scan-direct-4: 100.0% of the long commands
+            ```
+        """
+        found = Results((n, one) for n, one in self.items() if n.rpartition("-")[0] in kinds)
+        if lacking := {*kinds} - {name.rpartition("-")[0] for name in found}:
+            raise ValueError(f"kinds must be those of models, got {', '.join(sorted(lacking))}")
+        return found
+
     def __repr__(self) -> str:
         return table(self) if self else "no results"
 
