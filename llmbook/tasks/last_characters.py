@@ -3,19 +3,33 @@
 `河流、石头、云朵` gives `流头朵`. It is the counterpart of [last letters][last-letters]. Whether a
 model can see the characters depends on its tokenizer: where the vocabulary has little Chinese, each
 is a token or several, and only the length of the list makes the task hard; where it has much, a
-common word is one token, and its end must be learned, as in English. Source of the task: Wei et
-al., "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models" (2022, section 5); of
-the sub-problems: Zhou et al., "Least-to-Most Prompting" (2023, section 3.1). The words are ours.
+common word is one token, and its end must be learned, as in English. With ``spell=True`` hyphens
+stand between the characters, `河-流`, which keeps them apart for every tokenizer. Source of the
+task: Wei et al., "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models" (2022,
+section 5); of the sub-problems: Zhou et al., "Least-to-Most Prompting" (2023, section 3.1). The
+words are ours.
 """
 
 import re
+from dataclasses import replace
 
 from llmbook.tasks.answers import find
 from llmbook.tasks.last_letters import sample_lists
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.task import Task
 
-__all__ = ["EXEMPLARS", "TASKS", "WORDS", "decompose", "grade", "parse", "problems", "solve"]
+__all__ = [
+    "EXEMPLARS",
+    "SPELLED_EXEMPLARS",
+    "TASKS",
+    "WORDS",
+    "decompose",
+    "grade",
+    "parse",
+    "problems",
+    "solve",
+    "spelled_problems",
+]
 
 _TYPED = """
 春天 夏日 秋风 冬雪 河流 石头 云朵 树叶 花园 口袋 音乐 星球 冬天 窗户
@@ -33,18 +47,19 @@ WORDS = tuple(_TYPED.split())
 """Common Chinese words of two or three characters."""
 
 _MARK = "、"  # between two words
-_WORD = "[\u4e00-\u9fff]+"
+_CHARACTER = "[\u4e00-\u9fff]"
+_WORD = f"{_CHARACTER}+(?:-{_CHARACTER}+)*"
 _QUOTED = re.compile(rf"[“\"「『]({_WORD})[”\"」』]")
 
 
 def solve(question: str) -> str:
-    """The last characters of the words.
+    """The last characters of the words, spelled as the words are.
 
     Args:
-        question: Words, with a ``、`` between any two.
+        question: Words, with a ``、`` between any two; all or none of them spelled.
 
     Returns:
-        The characters.
+        The characters, with hyphens between if the words have them.
 
     Raises:
         ValueError: If it is no list of Chinese words.
@@ -54,13 +69,16 @@ def solve(question: str) -> str:
         from llmbook.tasks import last_characters
 
         print(last_characters.solve("河流、石头、云朵"))
+        print(last_characters.solve("河-流、石-头、云-朵"))
         ```
 
         ``` {.text .output}
         流头朵
+        流-头-朵
         ```
     """
-    return "".join(word[-1] for word in _words(question))
+    characters = "".join(word[-1] for word in _words(question))
+    return _spell(characters) if "-" in question else characters
 
 
 def decompose(question: str) -> list[str]:
@@ -80,13 +98,16 @@ def decompose(question: str) -> list[str]:
     return [_MARK.join(words[:length]) for length in range(shortest, len(words) + 1)]
 
 
-def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
+def problems(
+    count: int, *, size: int | None = None, seed: int = 0, spell: bool = False
+) -> list[Problem]:
     """Lists of words as problems, none of them twice, and no word twice in a list.
 
     Args:
         count: How many.
         size: Words in each list; none: 4, 6, 8, 10 and 12 in turn.
         seed: Where the randomness comes from.
+        spell: Put hyphens between the characters of the words, and of the answers.
 
     Returns:
         The problems. Fewer of them are the beginning of more.
@@ -110,7 +131,12 @@ def problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Prob
         ```
     """
     lists = sample_lists(WORDS, count, size, seed)
-    return [_problem(_MARK.join(words)) for words in lists]
+    return [_problem(_MARK.join(map(_spell, words) if spell else words)) for words in lists]
+
+
+def spelled_problems(count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
+    """[`problems`][llmbook.tasks.last_characters.problems] with hyphens between characters."""
+    return problems(count, size=size, seed=seed, spell=True)
 
 
 def parse(text: str) -> str | None:
@@ -140,13 +166,17 @@ def parse(text: str) -> str | None:
 
 
 def grade(problem: Problem | Step, answer: str | None) -> bool:
-    """Whether the characters are the right ones.
+    """Whether the characters are the right ones; hyphens are no mistake.
 
     Args:
         problem: A list of words with its characters.
         answer: The characters; none is wrong.
     """
-    return answer is not None and parse(answer) == problem.answer
+    return answer is not None and parse(answer) == problem.answer.replace("-", "")
+
+
+def _spell(word: str) -> str:
+    return "-".join(word)
 
 
 def _words(question: str) -> list[str]:
@@ -159,7 +189,7 @@ def _words(question: str) -> list[str]:
 def _characters(text: str, place: int) -> str | None:
     """The quoted characters at a place of the list of all, or those that are not quoted."""
     pieces = _QUOTED.findall(text) or re.findall(_WORD, text)
-    return pieces[place] if pieces else None
+    return pieces[place].replace("-", "") if pieces else None
 
 
 def _problem(question: str) -> Problem:
@@ -191,22 +221,30 @@ def _exemplar(question: str) -> Exemplar:
     )
 
 
-EXEMPLARS = (_exemplar("花园、口袋"), _exemplar("音乐、星球、冬天"))
+_SHOWN = (("花园", "口袋"), ("音乐", "星球", "冬天"))
+EXEMPLARS = tuple(_exemplar(_MARK.join(words)) for words in _SHOWN)
 """A list of two words and one of three, solved. The last step of the second adds one character to
 what the step before has found."""
 
+SPELLED_EXEMPLARS = tuple(_exemplar(_MARK.join(map(_spell, words))) for words in _SHOWN)
+"""The same with the words spelled."""
+
+_JOIN = Task(
+    name="last-characters",
+    instruction="把每个词的最后一个字按顺序连起来。",
+    exemplars=EXEMPLARS,
+    sample=problems,
+    parse=parse,
+    grade=grade,
+    decompose=decompose,
+    separator="；",
+    describe="答案是 {}".format,
+    language="zh",
+)
 TASKS = (
-    Task(
-        name="last-characters",
-        instruction="把每个词的最后一个字按顺序连起来。",
-        exemplars=EXEMPLARS,
-        sample=problems,
-        parse=parse,
-        grade=grade,
-        decompose=decompose,
-        separator="；",
-        describe="答案是 {}".format,
-        language="zh",
+    _JOIN,
+    replace(
+        _JOIN, name="last-characters-spelled", exemplars=SPELLED_EXEMPLARS, sample=spelled_problems
     ),
 )
-"""The task."""
+"""With the words as they are, and spelled."""

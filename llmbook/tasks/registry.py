@@ -10,6 +10,7 @@ _MODULES = {  # whose `TASKS` hold the task
     "last-letters": "last_letters",
     "last-letters-spelled": "last_letters",
     "last-characters": "last_characters",
+    "last-characters-spelled": "last_characters",
     "scan": "scan",
     "word-problems": "word_problems",
     "word-problems-zh": "word_problems",
@@ -28,8 +29,8 @@ def get(name: str) -> Task:
 
     Args:
         name: ``"last-letters"``, ``"last-letters-spelled"``, ``"last-characters"``,
-            ``"scan"``, ``"word-problems"``, ``"word-problems-zh"``, ``"calendar"``,
-            ``"chains"`` or ``"chains-zh"``.
+            ``"last-characters-spelled"``, ``"scan"``, ``"word-problems"``,
+            ``"word-problems-zh"``, ``"calendar"``, ``"chains"`` or ``"chains-zh"``.
 
     Returns:
         The task.

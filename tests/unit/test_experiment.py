@@ -591,7 +591,7 @@ def test_results_are_short_at_the_prompt():
     some = results.of("scan-direct", "scan-one-pass")
     assert [*some] == [f"scan-{form}-{n}" for form in ("direct", "one-pass") for n in range(5)]
     assert isinstance(some, Results)
-    with pytest.raises(ValueError, match="kinds must be those of models, got scan-dir$"):
+    with pytest.raises(ValueError, match=r"kinds must be those of models, got scan-dir$"):
         results.of("scan-dir", "scan-direct")
 
 

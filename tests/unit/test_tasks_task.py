@@ -16,7 +16,8 @@ from llmbook.tasks.problem import Problem, Step
 TASKS = [tasks.get(name) for name in tasks.NAMES]
 SIZES = {
     "last-letters": 5, "last-letters-spelled": 5, "scan": 30, "word-problems": 4, "calendar": 7,
-    "chains": 6, "chains-zh": 6, "last-characters": 5, "word-problems-zh": 4,
+    "chains": 6, "chains-zh": 6, "last-characters": 5, "last-characters-spelled": 5,
+    "word-problems-zh": 4,
 }  # fmt: skip
 MOST = {"calendar": 19}  # problems of a size, where there are not hundreds
 SHOWN = {each.name: each.exemplars for each in TASKS} | {
@@ -37,8 +38,8 @@ NUMBER = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?")
 
 def test_names_are_looked_up():
     assert tasks.NAMES == (
-        "last-letters", "last-letters-spelled", "last-characters", "scan", "word-problems",
-        "word-problems-zh", "calendar", "chains", "chains-zh",
+        "last-letters", "last-letters-spelled", "last-characters", "last-characters-spelled",
+        "scan", "word-problems", "word-problems-zh", "calendar", "chains", "chains-zh",
     )  # fmt: skip
     assert tasks.get("scan").name == "scan"
     with pytest.raises(ValueError, match=r"name must be one of last-letters, .*, got 'chess'"):
@@ -126,9 +127,11 @@ def test_steps_of_exemplars_follow_from_each_other(name, exemplar):
         assert [step.question for step in exemplar.steps] == last_letters.decompose(
             exemplar.question
         )
-    elif name == "last-characters":
+    elif name.startswith("last-characters"):
         for step in exemplar.steps:
-            assert last_characters.parse(step.answer) == last_characters.solve(step.question)
+            assert last_characters.grade(
+                Problem(step.question, last_characters.solve(step.question)), step.answer
+            )
         assert [step.question for step in exemplar.steps] == last_characters.decompose(
             exemplar.question
         )
@@ -164,11 +167,12 @@ def test_exemplars_are_easier_than_the_problems():
             assert shown < len(of.problems(1, size=SIZES[of.name])[0].steps)
 
 
-@pytest.mark.parametrize(("name", "spelled"), [("last-letters", 0), ("last-letters-spelled", 1)])
-def test_exemplars_are_spelled_as_the_problems_are(name, spelled):
-    of = tasks.get(name)
+@pytest.mark.parametrize(("name", "mark"), [("last-letters", ", "), ("last-characters", "、")])
+@pytest.mark.parametrize("spelled", [False, True])
+def test_exemplars_are_spelled_as_the_problems_are(name, mark, spelled):
+    of = tasks.get(f"{name}-spelled" if spelled else name)
     for each in (*of.exemplars, *of.problems(5)):
-        assert all(("-" in word) == spelled for word in each.question.split(", "))
+        assert all(("-" in word) == spelled for word in each.question.split(mark))
 
 
 def test_tasks_load_no_model_and_no_torch():

@@ -1,12 +1,10 @@
-"""Prompts for the last letters of spelled words, and for the last characters of Chinese ones.
+"""Prompts for the last letters of English words, and for the last characters of Chinese ones.
 
-A list may be longer than those of the exemplars, which have two, three and four words. English
-words are spelled, for a model that reads `coffee` as one token does not see its letters. Chinese
-words of two or three characters need no spelling where the vocabulary has few of them whole.
+A list may be longer than those of the exemplars, which have two, three and four words. The words
+are spelled or not: a model that reads `coffee` or `咖啡` as one token does not see what is in it.
 """
 
 from dataclasses import replace
-from functools import partial
 
 from llmbook import tasks
 from llmbook.book.prompted.forms import BETWEEN, Shown, numbered
@@ -18,26 +16,28 @@ from llmbook.tasks.task import Task
 __all__ = ["shown", "task"]
 
 _MARK = {"en": ", ", "zh": "、"}
-_LISTS: dict[Language, tuple[str, ...]] = {
+_LISTS: dict[Language, tuple[tuple[str, ...], ...]] = {
     "en": (
-        "g-a-r-d-e-n, p-o-c-k-e-t",
-        "m-u-s-i-c, p-l-a-n-e-t, w-i-n-t-e-r",
-        "h-o-u-s-e, a-p-p-l-e, t-i-g-e-r, b-r-e-a-d",
+        ("garden", "pocket"),
+        ("music", "planet", "winter"),
+        ("house", "apple", "tiger", "bread"),
     ),
-    "zh": ("花园、口袋", "音乐、星球、冬天", "苹果、老虎、桌子、面包"),
+    "zh": (("花园", "口袋"), ("音乐", "星球", "冬天"), ("苹果", "老虎", "桌子", "面包")),
 }
 
 
-def task(language: Language) -> Task:
+def task(language: Language, *, spelled: bool) -> Task:
     """The task, whose sub-problems begin with one word.
 
     Args:
         language: ``"en"`` or ``"zh"``.
+        spelled: Whether hyphens stand between the letters, or the characters, of a word.
 
     Returns:
         The task.
     """
-    usual = tasks.get("last-letters-spelled" if language == "en" else "last-characters")
+    name = "last-letters" if language == "en" else "last-characters"
+    usual = tasks.get(f"{name}-spelled" if spelled else name)
 
     def sample(count: int, *, size: int | None = None, seed: int = 0) -> list[Problem]:
         return [_with_steps(p, language) for p in usual.problems(count, size=size, seed=seed)]
@@ -91,6 +91,9 @@ def _shown(words: str, language: Language) -> Shown:
     return Shown(exemplar, numbered(parts), retold)
 
 
-def shown(language: Language) -> tuple[Shown, ...]:
+def shown(language: Language, *, spelled: bool) -> tuple[Shown, ...]:
     """The exemplars."""
-    return tuple(map(partial(_shown, language=language), _LISTS[language]))
+    return tuple(
+        _shown(_MARK[language].join(map("-".join, words) if spelled else words), language)
+        for words in _LISTS[language]
+    )

@@ -36,9 +36,9 @@ def _stories(language: Language, *, linked: bool = False, seed: int = 0) -> Pose
     return Posed(task, posed, sizes=(2, 4), seed=seed)
 
 
-def _lists(language: Language) -> Posed:
-    task = lists.task(language)
-    return Posed(task, forms(task, lists.shown(language)), sizes=(4, 8, 12))
+def _lists(language: Language, *, spelled: bool) -> Posed:
+    task = lists.task(language, spelled=spelled)
+    return Posed(task, forms(task, lists.shown(language, spelled=spelled)), sizes=(4, 12))
 
 
 def _commands() -> Posed:
@@ -59,8 +59,10 @@ SUITE = {
     "stories": _stories("en"),
     "stories-zh-bare": _stories("zh"),  # as first written, with plans as in English
     "stories-zh": _stories("zh", linked=True, seed=2),
-    "letters": _lists("en"),
-    "characters": _lists("zh"),
+    "letters": _lists("en", spelled=False),
+    "letters-spelled": _lists("en", spelled=True),
+    "characters": _lists("zh", spelled=False),
+    "characters-spelled": _lists("zh", spelled=True),
     "commands": _commands(),
 }
 """The tasks, by their names."""

@@ -23,7 +23,9 @@ _CHINESE = {
     "stories-zh": "中文故事",
     "stories-zh-bare": "中文故事初稿",
     "letters": "末字母",
+    "letters-spelled": "末字母，拆开",
     "characters": "末字",
+    "characters-spelled": "末字，拆开",
     "commands": "SCAN",
 }
 
