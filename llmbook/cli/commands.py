@@ -97,7 +97,19 @@ def evaluate(
     model: Solver = "scan-tiny",
     strategy: StrategyName = None,
     task: TaskName = None,
-    count: Annotated[int, typer.Option(min=1, help="Problems to put.")] = 100,
+    problems: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of your own problems, in place of those of the task: on each line "
+            "a JSON object with question and answer."
+        ),
+    ] = None,
+    exemplars: Annotated[
+        Path | None, typer.Option(help="File of exemplars for them, in the same form.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Problems to put.  [default: 100, or all of a file]")
+    ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Their length or depth.  [default: as is usual]")
     ] = None,
@@ -121,15 +133,17 @@ def evaluate(
         llmbook evaluate --model chains-tiny --size 8 --out a.jsonl
         llmbook evaluate --model chains-tiny --size 8 --strategy chain-of-thought --out b.jsonl
         llmbook evaluate --model smollm2-135m --task word-problems --strategy few-shot --size 2
+        llmbook evaluate --model smollm2-135m --problems mine.jsonl --out mine-l2m.jsonl
         ```
     """
     from llmbook.cli import evaluating, solving
 
+    posed = evaluating.find_task(problems, exemplars, task, strategy)
     setup = solving.prepare(
-        model, strategy, task, chat=chat, max_new_tokens=max_new_tokens, option=option, vote=vote
+        model, strategy, posed, chat=chat, max_new_tokens=max_new_tokens, option=option, vote=vote
     )
-    problems = setup.task.problems(count, size=size, seed=seed)
-    evaluating.evaluate_and_report(setup, problems, out, batch_size, typer.echo)
+    chosen = evaluating.choose(setup.task, problems, count, size, seed)
+    evaluating.evaluate_and_report(setup, chosen, out, batch_size, typer.echo)
 
 
 def compare(

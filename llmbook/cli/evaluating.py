@@ -18,7 +18,44 @@ from llmbook.evaluation import (
 )
 from llmbook.evaluation.transcript import parse
 from llmbook.prompting import Trace, count_issues
-from llmbook.tasks import Problem
+from llmbook.tasks import Problem, Task, benchmarks, own, word_problems
+
+_GRADES: dict[str, Grade] = {  # of tasks whose problems come from files
+    own.NAME: own.grade,
+    "gsm8k": word_problems.grade,
+    "drop": benchmarks.grade_passage,
+}
+
+
+def find_task(
+    problems: Path | None, exemplars: Path | None, task: str | None, strategy: str | None
+) -> Task | str | None:
+    """The task of the user's own problems, if they are given; else the name that was given."""
+    if problems is None:
+        if exemplars is not None:
+            raise ValueError(f"exemplars must be given with --problems, got {exemplars} alone")
+        return task
+    if exemplars is not None and task is not None:
+        raise ValueError(f"task must not be given with --exemplars, got {task}")
+    with naming(name="task"):
+        found = own.task(problems, exemplars=exemplars, like=task)
+    if not found.exemplars and strategy != "zero-shot":
+        raise ValueError(
+            f"exemplars must be given for {strategy or 'least-to-most'}: those of word problems "
+            "end in numbers, and not all answers of yours are such"
+        )
+    return found
+
+
+def choose(
+    task: Task, own_problems: Path | None, count: int | None, size: int | None, seed: int
+) -> list[Problem]:
+    """The problems to put: so many of a task, or of a file all, if no number is given."""
+    if count is None:
+        count = 100
+        if own_problems is not None:
+            count = sum(size in (None, one.size) for one in own.read_problems(own_problems))
+    return task.problems(count, size=size, seed=seed)
 
 
 def report(traces: list[Trace], grade: Grade, write: Callable[[str], object]) -> None:
@@ -90,8 +127,9 @@ def compare(first: Path, second: Path, task: str | None, write: Callable[[str], 
             task = named
     if task is None:
         raise ValueError(f"task must be given: neither {first} nor {second} names it")
-    with naming(name="task"):
-        grade = tasks.get(task).grade
+    if (grade := _GRADES.get(task)) is None:
+        with naming(name="task"):
+            grade = tasks.get(task).grade
     traces_of_first, traces_of_second = transcripts[first][1], transcripts[second][1]
     only_first, only_second, p = mcnemar(traces_of_first, traces_of_second, grade)
     scores = score(traces_of_first, grade), score(traces_of_second, grade)

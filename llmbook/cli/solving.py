@@ -55,7 +55,7 @@ class Setup:
 def prepare(
     model: str,
     strategy: str | None,
-    task: str | None,
+    task: str | Task | None,
     *,
     chat: bool | None,
     max_new_tokens: int | None,
@@ -69,8 +69,8 @@ def prepare(
         model: The model.
         strategy: Name of the strategy; none: that of a model which was trained for one, otherwise
             least-to-most.
-        task: The task; none: that of a model which was trained for one, otherwise word problems,
-            in Chinese if the question is.
+        task: The task, or its name; none: that of a model which was trained for one, otherwise
+            word problems, in Chinese if the question is.
         chat: As for [`load`][llmbook.lm.load].
         max_new_tokens: Most tokens for each answer; none: 256.
         option: Fields of each request to a server, each as ``NAME=VALUE``.
@@ -88,11 +88,15 @@ def prepare(
         choices = {"chat": chat, "max_new_tokens": max_new_tokens, "options": options or None}
         if name := next((name for name, value in choices.items() if value is not None), None):
             raise ValueError(f"{name} must not be given: {model} is asked as it was trained to be")
+        if isinstance(task, Task):
+            raise ValueError(
+                f"problems must not be given: {model} was trained for one task and knows no other"
+            )
         setup = _prepare_shipped(model, strategy, task)
     else:
         usual = "word-problems-zh" if _CHINESE.search(question) else "word-problems"
         with naming(name="task"):
-            chosen = tasks.get(task or usual)
+            chosen = task if isinstance(task, Task) else tasks.get(task or usual)
         with naming(name="strategy"):
             limit = max_new_tokens or 256
             prompting = strategy_for(chosen, strategy or "least-to-most", max_new_tokens=limit)

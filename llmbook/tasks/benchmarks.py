@@ -34,6 +34,8 @@ __all__ = [
     "gsm8k",
     "read_drop",
     "read_gsm8k",
+    "read_gsm8k_line",
+    "read_text",
 ]
 
 
@@ -53,15 +55,16 @@ def read_gsm8k(path: str | os.PathLike[str]) -> list[Problem]:
         OSError: If it cannot be read.
     """
     path, problems = Path(path), []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
-            problems.append(_read_gsm8k_line(line, f"{path}, line {number}"))
+            problems.append(read_gsm8k_line(line, f"{path}, line {number}"))
     if not problems:
         raise ValueError(f"{path} must hold problems, got none")
     return problems
 
 
-def _read_gsm8k_line(line: str, where: str) -> Problem:
+def read_gsm8k_line(line: str, where: str) -> Problem:
+    """The problem of a line; `where` names it in errors."""
     try:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
@@ -98,7 +101,7 @@ def read_drop(
         raise ValueError(f"kinds must be some of 'number', 'date' and 'spans', got {kinds!r}")
     path, problems = Path(path), []
     try:
-        passages = json.loads(_read_text(path))
+        passages = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno} must be JSON: {error.msg}") from None
     if not isinstance(passages, dict):
@@ -150,7 +153,8 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else type(value).__name__
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file, without the mark that some editors put at its beginning."""
     content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")

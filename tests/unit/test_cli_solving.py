@@ -357,3 +357,74 @@ def test_a_file_that_holds_problems_twice_is_not_compared(tmp_path):
     twice.write_text("".join(f"{line}\n" for line in [first, *lines, *lines]))
     done = run("compare", twice, twice)
     assert done.exit_code == 1 and f"{twice} must hold each problem once, got " in done.stderr
+
+
+TOLD = [
+    {"question": f"Ann has {n} pens, Bo 5. How many have both?", "answer": n + 5} for n in (1, 2, 3)
+]
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in TOLD))
+    return file
+
+
+def test_own_problems_are_put_all_and_compared(tmp_path, own_file):
+    outs = tmp_path / "few.jsonl", tmp_path / "thought.jsonl"
+    with serving(lambda prompt, attempt: chatting("The answer is 6.")) as server:
+        for out, strategy in zip(outs, ("few-shot", "chain-of-thought"), strict=True):
+            done = run("evaluate", "--model", f"{server.url}#m", "--problems", own_file,
+                       "--strategy", strategy, "--out", out)  # fmt: skip
+            assert done.exit_code == 0, done.output
+            assert "33.3%" in done.stdout and "of 3\n" in done.stdout
+            last = "Ann has 3 pens, Bo 5.\n\nQ: How many have both?\nA:"
+            assert sum(prompt.endswith(last) for prompt in server.seen) == 1 + (
+                strategy != "few-shot"
+            )
+        asked = len(server.seen)
+        with own_file.open("a") as more:  # what is put to the end is asked, and nothing else
+            more.write(json.dumps({"question": "How many has Bo?", "answer": 6}) + "\n")
+        for out, strategy in zip(outs, ("few-shot", "chain-of-thought"), strict=True):
+            done = run("evaluate", "--model", f"{server.url}#m", "--problems", own_file,
+                       "--strategy", strategy, "--out", out)  # fmt: skip
+            assert done.exit_code == 0 and "50.0%" in done.stdout and "of 4\n" in done.stdout
+        assert len(server.seen) == asked + 2
+    done = run("compare", *outs)
+    assert done.exit_code == 0, done.output
+    assert "both right: 2; neither: 2" in done.stdout
+
+
+def test_own_exemplars_are_shown(tmp_path, own_file):
+    shown = tmp_path / "shown.jsonl"
+    shown.write_text(json.dumps({"question": "1 + 1", "answer": 2, "rationale": "So it is."}))
+    with serving(lambda prompt, attempt: chatting("The answer is 6.")) as server:
+        command = ("evaluate", "--model", f"{server.url}#m", "--problems", own_file, "--count", 1)
+        done = run(*command, "--exemplars", shown, "--strategy", "chain-of-thought")
+        assert done.exit_code == 0 and "of 1\n" in done.stdout
+        [prompt] = server.seen
+        assert prompt.startswith("Q: 1 + 1\nA: So it is. The answer is 2.\n\nAnn has 1 pens")
+        for options, message in (
+            ((), "--exemplars[0] must have steps"),
+            (("--strategy", "few-shot", "--task", "scan"), "--task must not be given with --exem"),
+        ):
+            done = run(*command, "--exemplars", shown, *options)
+            assert done.exit_code == 1 and message in done.stderr
+
+
+def test_own_problems_are_refused_where_they_cannot_be_put(tmp_path, own_file):
+    words = tmp_path / "words.jsonl"
+    words.write_text(json.dumps({"question": "Where is it?", "answer": "Paris"}))
+    url = "http://127.0.0.1:9/v1#m"
+    for options, message in (
+        (("--problems", own_file), "--problems must not be given: scan-tiny was trained for one"),
+        (("--exemplars", own_file), "--exemplars must be given with --problems"),
+        (("--model", url, "--problems", own_file, "--count", 4), "--count must be 1 to the 3"),
+        (("--model", url, "--problems", own_file, "--task", "sums"), "--task must be one of"),
+        (("--model", url, "--problems", tmp_path / "no.jsonl"), "no.jsonl: No such file"),
+        (("--model", url, "--problems", words), "--exemplars must be given for least-to-most: "),
+    ):
+        done = run("evaluate", *options)
+        assert done.exit_code == 1 and message in done.stderr, (options, done.stderr)
+        assert done.stderr.count("\n") == 1
