@@ -49,6 +49,11 @@ class _Kept:
     reply: Reply
 
 
+def _line(key: str, reply: Reply) -> str:
+    """A line of the file of replies."""
+    return json.dumps(asdict(_Kept(key, reply))) + "\n"
+
+
 def settings_of(strategy: Strategy, model: LanguageModel) -> dict[str, Any]:
     """All that decides how problems are put, as JSON."""
     model_settings = {name: getattr(model, name, None) for name in ("name", "chat", "base_url")}
@@ -195,6 +200,7 @@ class Remembering:
         self._model, self.name, self.chat = model, model.name, in_chat(model)
         self._path = transcript.with_name(f"{transcript.name}.replies")
         self._known: dict[str, Reply] = {}
+        self._asked: set[str] = set()  # since it was last told to forget
         if self._path.exists():
             data = self._path.read_bytes()
             whole = _whole(data)
@@ -216,6 +222,7 @@ class Remembering:
             hashlib.sha256(json.dumps([prompt, prompt_seed, options]).encode()).hexdigest()
             for prompt, prompt_seed in zip(prompts, seeds, strict=True)
         ]
+        self._asked.update(keys)
         new_places = [place for place, key in enumerate(keys) if key not in self._known]
         replies = [self._known.get(key) for key in keys]
         if new_places:
@@ -228,8 +235,7 @@ class Remembering:
                     if reply.finish_reason == "error" or key in self._known:
                         return
                     self._known[key] = reply
-                    line = json.dumps(asdict(_Kept(key, reply)))
-                    file.write(f"{line}\n".encode())
+                    file.write(_line(key, reply).encode())
                     file.flush()
 
                 new_prompts = [prompts[place] for place in new_places]
@@ -242,6 +248,14 @@ class Remembering:
         return [reply for reply in replies if reply is not None]
 
     def forget(self) -> None:
-        """Remove what was put down, as it stands in the transcript by now."""
-        self._known.clear()
-        self._path.unlink(missing_ok=True)
+        """Remove what was put down and asked, as it stands in the transcript by now.
+
+        What was not asked stays: a run that was broken off may have had more problems under way.
+        """
+        self._known = {key: r for key, r in self._known.items() if key not in self._asked}
+        self._asked.clear()
+        if not self._known:
+            self._path.unlink(missing_ok=True)
+            return
+        with replacing(self._path) as part:
+            part.write_text("".join(_line(*pair) for pair in self._known.items()), "utf-8")

@@ -259,6 +259,22 @@ def test_rounds_that_were_answered_before_a_break_are_not_asked_again(tmp_path, 
     assert [trace.steps for trace in traces] == [trace.steps for trace in expected]
 
 
+@pytest.mark.parametrize("batch_size", [3, 10])
+def test_nothing_is_asked_again_where_fewer_problems_are_under_way_after_a_break(
+    tmp_path, batch_size
+):
+    planner = ProgramPlanner(lambda question: [f"half of {question}", question])
+    file, strategy = tmp_path / "t.jsonl", LeastToMost(planner=planner)
+    first, second, whole = Sums(stop_at=10), Sums(), Sums()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(strategy, first, PROBLEMS, transcript=file)
+    traces = evaluate(strategy, second, PROBLEMS, transcript=file, batch_size=batch_size)
+    strategy.solve_all(PROBLEMS, whole)
+    assert sorted(first.asked + second.asked) == sorted(whole.asked)
+    assert read_transcript(file) == traces
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
 def test_what_failed_is_asked_again_and_nothing_else(tmp_path):
     file = tmp_path / "t.jsonl"
     first = Sums(broken=("3 + 1", "7 + 1"))
