@@ -124,6 +124,7 @@ _COUNTERPARTS = {
     "word-problems": "word-problems-zh",
     "last-letters": "last-characters",
     "last_letters": "last_characters",
+    "letters-spelled": "characters-spelled",
     "stories": "stories-zh",
     "stories-4": "stories-zh-4",
     "chains": "chains-zh",

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from llmbook.book.prompted import __main__ as command
+from llmbook.book.prompted.lists import first_fault
 from llmbook.book.prompted.run import KEPT, Cell, ask, cells, load_cells
 from llmbook.book.prompted.stories import needed, person, summed
 from llmbook.book.prompted.suite import SUITE
@@ -216,3 +217,26 @@ def test_the_kept_transcripts_are_of_these_prompts_and_problems():
         )
         assert settings["model"]["name"] == "qwen2.5-coder-1.5b-instruct"
     assert sum(path.stat().st_size for path in KEPT.iterdir()) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        (['"a-b" ends in "b". Joined: "b".', 'Before: "b". "c-d" ends in "d". Joined: "b-d".'],
+         "none of these"),
+        (['"a-b" ends in "b". Joined: "b".', 'Before: "a". "c-d" ends in "d". Joined: "a-d".'],
+         "copying"),
+        (['"a-b" ends in "a". Joined: "a".', 'Before: "a". "c-d" ends in "d". Joined: "d".'],
+         "naming"),
+        (['"a-b" ends in "b". Joined: "b".', 'Before: "b". "c-d" ends in "d". Joined: "b-b".'],
+         "joining"),
+        (["b, and then d"], "none of these"),
+    ],
+)  # fmt: skip
+def test_the_first_fault_is_found_in_one_text_and_in_steps(written, fault):
+    posed = SUITE["letters-spelled"]
+    trace = posed.forms[RETOLD].solve("a-b, c-d", ScriptedModel(lambda prompt: " ".join(written)))
+    assert first_fault(trace) == fault
+    steps = iter([" a-b\n2. a-b, c-d", *written, ""])
+    trace = posed.forms["least-to-most"].solve("a-b, c-d", ScriptedModel(lambda _: next(steps)))
+    assert first_fault(trace) == fault

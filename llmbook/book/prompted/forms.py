@@ -27,7 +27,8 @@ __all__ = ["BETWEEN", "LIMIT", "STEP_LIMIT", "Shown", "forms", "numbered", "read
 
 LIMIT = 500
 """The most tokens of a text that holds a whole solution or plan. The longest that is right needs
-fewer, so that what is cut off has gone wrong before."""
+fewer, so that what is cut off has gone wrong before; but for some plans of twelve spelled words, of
+which only the last line is cut off, and that is the problem itself, which is asked in any case."""
 
 STEP_LIMIT = 100
 """The most tokens of the answer to a sub-problem."""

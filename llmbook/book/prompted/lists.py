@@ -4,16 +4,24 @@ A list may be longer than those of the exemplars, which have two, three and four
 are spelled or not: a model that reads `coffee` or `咖啡` as one token does not see what is in it.
 """
 
+import re
 from dataclasses import replace
+from typing import Literal
 
 from llmbook import tasks
 from llmbook.book.prompted.forms import BETWEEN, Shown, numbered
+from llmbook.prompting import Trace
 from llmbook.tasks import last_characters, last_letters
 from llmbook.tasks._language import Language
 from llmbook.tasks.problem import Exemplar, Problem, Step
 from llmbook.tasks.task import Task
 
-__all__ = ["shown", "task"]
+__all__ = ["Fault", "first_fault", "shown", "task"]
+
+Fault = Literal["copying", "naming", "joining", "none of these"]
+"""What may go wrong where letters are joined as they are named."""
+
+_STEP = re.compile(r'(?:Before: "(.*?)"\. )?"(.*?)" ends in "(.*?)"\. Joined: "(.*?)"')
 
 _MARK = {"en": ", ", "zh": "、"}
 _LISTS: dict[Language, tuple[tuple[str, ...], ...]] = {
@@ -97,3 +105,27 @@ def shown(language: Language, *, spelled: bool) -> tuple[Shown, ...]:
         _shown(_MARK[language].join(map("-".join, words) if spelled else words), language)
         for words in _LISTS[language]
     )
+
+
+def first_fault(trace: Trace) -> Fault:
+    """What goes wrong first, step by step, in a text or in steps about spelled English words.
+
+    Args:
+        trace: How a list was solved by a chain of thought that is retold, or by least-to-most.
+
+    Returns:
+        ``"copying"``: what was found before is quoted otherwise than it was written;
+        ``"naming"``: another letter than the last is named; ``"joining"``: the two are put
+        together wrongly; ``"none of these"``: no step has such a fault.
+    """
+    known = ""
+    replies = (call.reply.text for call in trace.calls if call.purpose == "answer")
+    for before, word, end, joined in _STEP.findall(" ".join(replies)):
+        if before != known:
+            return "copying"
+        if end != word[-1]:
+            return "naming"
+        if joined != f"{known}-{end}".lstrip("-"):
+            return "joining"
+        known = joined
+    return "none of these"
