@@ -39,7 +39,7 @@ outputs: .venv/all.stamp chromium model ## write outputs, figures and diagrams a
 ENGLISH := README.md docs/en llmbook
 shake: .venv/all.stamp model ## run every block on shaken machines, and on other kernels of torch
 	$(BIN)/python -m pytest -q --shake 1 $(ENGLISH) README.zh.md docs/zh tests/unit tests/reference \
-		--deselect tests/unit/test_training.py::test_a_compiled_run_has_the_same_losses
+		--deselect tests/unit/test_training_loop.py::test_a_compiled_run_has_the_same_losses
 	$(BIN)/python -m pytest -q --shake 2 $(ENGLISH)
 	$(BIN)/python -m pytest -q --shake 3 $(ENGLISH)
 	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -q $(ENGLISH)

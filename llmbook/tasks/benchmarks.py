@@ -153,9 +153,9 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else type(value).__name__
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a file, without the mark that some editors put at its beginning."""
-    content = path.read_bytes()
+    content = Path(path).read_bytes()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
