@@ -1,7 +1,6 @@
 """What the command `solve` does: a model, the strategy to ask it with, and a question."""
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,8 +16,7 @@ from llmbook.prompting.strategies import Strategy
 from llmbook.prompting.trace import Trace
 from llmbook.prompting.voting import Vote
 from llmbook.tasks import Problem, Task
-
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+from llmbook.tasks.registry import usual
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,8 @@ def prepare(
             )
         setup = _prepare_shipped(model, strategy, task)
     else:
-        usual = "word-problems-zh" if _CHINESE.search(question) else "word-problems"
         with naming(name="task"):
-            chosen = task if isinstance(task, Task) else tasks.get(task or usual)
+            chosen = task if isinstance(task, Task) else tasks.get(task or usual(question))
         with naming(name="strategy"):
             limit = max_new_tokens or 256
             prompting = strategy_for(chosen, strategy or "least-to-most", max_new_tokens=limit)

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from llmbook._json import read_as
+from llmbook.tasks._language import language_of
 from llmbook.tasks.answers import read_number, read_words
 from llmbook.tasks.benchmarks import grade_passage, read_gsm8k_line, read_text
 from llmbook.tasks.problem import Exemplar, Problem, Step
-from llmbook.tasks.registry import get
+from llmbook.tasks.registry import get, usual
 from llmbook.tasks.sentences import split_story
 from llmbook.tasks.task import Task
 
@@ -31,7 +32,6 @@ __all__ = ["NAME", "grade", "read_exemplars", "read_problems", "task"]
 NAME = "own"
 """The name of the task."""
 
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _INSTRUCTION = {"en": "Answer the question.", "zh": "回答问题。"}
 
 
@@ -99,7 +99,7 @@ def read_exemplars(path: str | os.PathLike[str]) -> tuple[Exemplar, ...]:
     exemplars = []
     for _, where, text in _lines(path):
         line = _read(text, where)
-        between = "" if _CHINESE.search(line.question) else " "
+        between = "" if language_of(line.question) == "zh" else " "
         rationale = line.rationale or between.join(step.answer for step in line.steps)
         exemplars.append(
             Exemplar(line.question, str(line.answer), rationale, line.steps, line.context)
@@ -159,10 +159,10 @@ def task(
     if exemplars is not None and like is not None:
         raise ValueError(f"like must not be given with exemplars, got {like!r}")
     found = read_problems(problems)
-    language = "zh" if _CHINESE.search(found[0].question) else "en"
+    language = language_of(found[0].question)
     numbers = all(re.fullmatch(r"-?[0-9][0-9,]*(\.[0-9]+)?", one.answer) for one in found)
-    usual = get(like or ("word-problems-zh" if language == "zh" else "word-problems"))
-    shown = usual.exemplars if numbers or like else ()
+    similar = get(like or usual(found[0].question))
+    shown = similar.exemplars if numbers or like else ()
     return Task(
         name=NAME,
         instruction=_INSTRUCTION[language],
@@ -170,7 +170,7 @@ def task(
         sample=partial(_first, found, Path(problems)),
         parse=read_number if numbers else read_words,
         grade=grade,
-        separator=usual.separator,
+        separator=similar.separator,
         language=language,
     )
 

@@ -2,9 +2,10 @@
 
 from importlib import import_module
 
+from llmbook.tasks._language import language_of
 from llmbook.tasks.task import Task
 
-__all__ = ["NAMES", "get"]
+__all__ = ["NAMES", "get", "usual"]
 
 _MODULES = {  # whose `TASKS` hold the task
     "last-letters": "last_letters",
@@ -59,3 +60,12 @@ def get(name: str) -> Task:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
     tasks: tuple[Task, ...] = import_module(f"llmbook.tasks.{_MODULES[name]}").TASKS
     return next(task for task in tasks if task.name == name)
+
+
+def usual(question: str) -> str:
+    """The name of the task whose exemplars are shown where none is named: word problems.
+
+    Args:
+        question: What is asked; its language is that of the exemplars.
+    """
+    return {"en": "word-problems", "zh": "word-problems-zh"}[language_of(question)]
