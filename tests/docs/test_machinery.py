@@ -451,7 +451,7 @@ def test_a_changed_figure_is_found(old: str, new: str) -> None:
     assert svg.difference(figure, figure.replace(old, new))
 
 
-def test_what_make_shake_leaves_out_is_there():
+def test_what_make_shake_leaves_out_is_there() -> None:
     """pytest says nothing of a test to be left out that has moved, and then runs it."""
     left_out = re.findall(r"--deselect (\S+)::(\w+)", (ROOT / "Makefile").read_text())
     assert left_out
